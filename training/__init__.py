@@ -1,0 +1,1 @@
+"""Data, composite synthesis, objective, loop, metrics and evaluation."""
