@@ -1,0 +1,63 @@
+"""The shape of a network: what has to be known to build it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOCAL_DYNAMICS = ("paper", "published", None)
+GLOBAL_DYNAMICS = ("mask", "learned", None)
+
+
+@dataclass(frozen=True)
+class HDNetConfig:
+    """Hyper-parameters of an :class:`~.network.HDNet`.
+
+    Attributes:
+        base_channels: Channels of the first feature map (``g``); 32 for HDNet, 8 for HDNet-lite.
+        in_channels: 4 appends the mask to the composite, 3 shows the network the composite alone.
+        local_dynamics: ``"paper"`` follows Eq. 2-5; ``"published"`` repeats the authors' code, which
+            checkpoints trained with that code need; ``None`` leaves the module out.
+        neighbours: Background features mixed into each foreground feature (K of Eq. 4), 1 to 9.
+        global_dynamics: ``"mask"`` splits the regions by the given mask (Eq. 6), ``"learned"`` by a
+            predicted guide (HDNet* of Table 3); ``None`` leaves the modules out.
+
+    Raises:
+        ValueError: A value is out of range, or K > 1 is asked of published local dynamics.
+    """
+
+    base_channels: int = 32
+    in_channels: int = 4
+    local_dynamics: str | None = "paper"
+    neighbours: int = 1
+    global_dynamics: str | None = "mask"
+
+    def __post_init__(self) -> None:
+        if self.base_channels < 1:
+            raise ValueError(f"base_channels must be at least 1, not {self.base_channels}.")
+        if self.in_channels not in (3, 4):
+            raise ValueError(f"in_channels must be 3 or 4, not {self.in_channels}.")
+        if self.local_dynamics not in LOCAL_DYNAMICS:
+            raise ValueError(f"local_dynamics must be one of {LOCAL_DYNAMICS}, not {self.local_dynamics!r}.")
+        if self.global_dynamics not in GLOBAL_DYNAMICS:
+            raise ValueError(f"global_dynamics must be one of {GLOBAL_DYNAMICS}, not {self.global_dynamics!r}.")
+        if not 1 <= self.neighbours <= 9:
+            raise ValueError(f"neighbours must be 1 to 9, not {self.neighbours}.")
+        if self.local_dynamics == "published" and self.neighbours != 1:
+            raise ValueError("Published local dynamics are defined for one neighbour only: use neighbours=1.")
+
+    @classmethod
+    def preset(cls, name: str) -> HDNetConfig:
+        """Returns the configuration of that name: the paper's two networks or an ablation of Table 3."""
+        if name not in PRESETS:
+            raise ValueError(f"Unknown preset {name!r}; known: {', '.join(PRESETS)}.")
+        return PRESETS[name]
+
+
+PRESETS = {
+    "hdnet": HDNetConfig(),
+    "hdnet-lite": HDNetConfig(base_channels=8),
+    "base": HDNetConfig(local_dynamics=None, global_dynamics=None),
+    "base+ld": HDNetConfig(global_dynamics=None),
+    "base+mgd": HDNetConfig(local_dynamics=None),
+    "learned-mask": HDNetConfig(global_dynamics="learned"),
+}

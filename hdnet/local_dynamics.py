@@ -1,0 +1,115 @@
+"""Local dynamics: each foreground feature is rebuilt from its nearest background features (Eq. 2-5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .regions import Regions
+from .tokens import to_map, to_tokens
+
+# Similarities are computed in blocks of at most this many queries and keys, so that memory does not
+# grow with the picture and a block stays in the processor's cache.
+QUERIES, KEYS = 512, 4096
+
+
+class LocalDynamics(nn.Module):
+    """Rebuilds the foreground of a feature map from its background.
+
+    ``mode="paper"`` compares by cosine similarity, takes the K nearest background features, weighs them
+    by the softmax of their similarities (Eq. 4) and fuses the sum with the feature itself (Eq. 5).
+
+    ``mode="published"`` does what the authors' code does for K = 1: the similarity is a dot product,
+    foreground positions stand among the keys as zero vectors, and the reference is scaled by the softmax
+    of the best similarities over all *positions*.
+
+    Args:
+        channels: Channels C of the feature map.
+        neighbours: K.
+        mode: ``"paper"`` or ``"published"``.
+        similarity: ``"cosine"``, or ``"dot"`` to compare without normalising (paper mode only).
+    """
+
+    def __init__(
+        self, channels: int, neighbours: int = 1, mode: str = "paper", similarity: str = "cosine"
+    ) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.mode = mode
+        self.similarity = similarity
+        self.linear = nn.Linear(2 * channels, channels)
+
+    def forward(self, features: Tensor, regions: Regions) -> Tensor:
+        """Returns ``[B, C, H, W]`` with new foreground features; a picture without background keeps its own."""
+        with torch.autocast(features.device.type, enabled=False):  # shapes vary: plain float32 products
+            tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
+            rebuilt = [
+                self._rebuild(own, inside, outside)
+                for own, inside, outside in zip(tokens, regions.foreground, regions.reference)
+            ]
+            tokens = torch.stack(rebuilt)
+        return to_map(tokens, regions.size).to(features.dtype)
+
+    def _rebuild(self, tokens: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+        """One picture: ``[N, C]`` features, ``[N]`` foreground and reference."""
+        positions = inside.nonzero()[:, 0]
+        if len(positions) == 0:
+            return tokens
+        queries, keys = tokens[positions], tokens[outside.nonzero()[:, 0]]
+        if self.mode == "published":
+            reference = _published_reference(queries, keys, others=len(tokens) - len(queries))
+        elif len(keys) == 0:
+            return tokens
+        else:
+            reference = _nearest_mean(queries, keys, self.neighbours, self.similarity == "cosine")
+        fused = self.linear(torch.cat((reference, queries), dim=1))
+        return tokens.index_copy(0, positions, fused)
+
+
+def _nearest_mean(queries: Tensor, keys: Tensor, count: int, cosine: bool) -> Tensor:
+    """Softmax-weighted mean of each query's nearest keys (Eq. 3 and 4): ``[Q, C]``."""
+    if count == 1:  # the softmax of one similarity is 1
+        with torch.no_grad():
+            unit = F.normalize(keys, dim=1) if cosine else keys  # the query's own length changes no order
+            nearest = nearest_keys(queries, unit, 1)[:, 0]
+        return keys[nearest]
+    compared, unit = (F.normalize(queries, dim=1), F.normalize(keys, dim=1)) if cosine else (queries, keys)
+    with torch.no_grad():
+        nearest = nearest_keys(compared, unit, min(count, len(keys)))
+    similarity = torch.einsum("qc,qkc->qk", compared, unit[nearest])
+    return torch.einsum("qk,qkc->qc", similarity.softmax(1), keys[nearest])
+
+
+def _published_reference(queries: Tensor, keys: Tensor, others: int) -> Tensor:
+    """The reference of the published code for K = 1; ``others`` counts the positions that are no query."""
+    similarity = queries.new_zeros(len(queries))
+    best = torch.zeros_like(queries)
+    if len(keys):
+        with torch.no_grad():
+            nearest = nearest_keys(queries, keys, 1)[:, 0]
+        similarity = (queries * keys[nearest]).sum(1)
+        # a foreground position stands among the keys as a zero vector, which wins over negative ones
+        best = torch.where(similarity[:, None] > 0, keys[nearest], best)
+        similarity = similarity.clamp(min=0)
+    # softmax over all positions; a background position has similarity zero
+    rest = queries.new_full((1,), others).log()
+    total = torch.logsumexp(torch.cat((similarity, rest)), dim=0)
+    return best * (similarity - total).exp()[:, None]
+
+
+def nearest_keys(queries: Tensor, keys: Tensor, count: int) -> Tensor:
+    """Indices of the keys with the largest dot products: ``[Q, C]``, ``[M, C]`` to ``[Q, count]``."""
+    found = []
+    for some in queries.split(QUERIES):
+        best, index = some.new_empty(len(some), 0), torch.empty(len(some), 0, dtype=torch.long, device=some.device)
+        for start, part in zip(range(0, len(keys), KEYS), keys.split(KEYS)):
+            similarity = some @ part.T
+            if count == 1:
+                top, where = similarity.max(1, keepdim=True)
+            else:
+                top, where = similarity.topk(min(count, len(part)), dim=1)
+            best, index = torch.cat((best, top), 1), torch.cat((index, where + start), 1)
+        best, order = best.topk(count, dim=1)
+        found.append(index.gather(1, order))
+    return torch.cat(found)

@@ -1,0 +1,66 @@
+"""Which positions of a feature map are foreground, which may serve as reference, which are padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The regions of a feature map of one size, positions in row-major order.
+
+    Attributes:
+        foreground: ``[B, H*W]`` bool, the positions to change.
+        reference: ``[B, H*W]`` bool, the background positions whose statistics and features count.
+        valid: ``[1 or B, H*W]`` bool, all positions that are not padding.
+        size: ``(H, W)``.
+    """
+
+    foreground: Tensor
+    reference: Tensor
+    valid: Tensor
+    size: tuple[int, int]
+
+    @classmethod
+    def from_mask(
+        cls, mask: Tensor, valid_size: tuple[int, int] | None = None, reference: Tensor | None = None
+    ) -> Regions:
+        """Splits a mask at 0.5.
+
+        Args:
+            mask: ``[B, 1, H, W]`` in 0..1, 1 = foreground.
+            valid_size: ``(h, w)`` of the picture at the top left; what lies outside is padding.
+            reference: ``[B, 1, H, W]`` in 0..1, 1 = may serve as reference; everything by default.
+        """
+        size = mask.shape[-2:]
+        valid = torch.ones(1, *size, dtype=torch.bool, device=mask.device)
+        if valid_size is not None:
+            valid[:, valid_size[0] :] = False
+            valid[:, :, valid_size[1] :] = False
+        valid = valid.flatten(1)
+        inside = mask[:, 0].flatten(1) > 0.5
+        usable = valid if reference is None else valid & (reference[:, 0].flatten(1) > 0.5)
+        return cls(inside & valid, usable & ~inside, valid, (size[0], size[1]))
+
+    @property
+    def all_valid(self) -> bool:
+        """Whether there is no padding."""
+        return self.valid.shape[1] == self.size[0] * self.size[1] and bool(self.valid.all())
+
+
+def region_pyramid(
+    mask: Tensor, valid_size: tuple[int, int], reference: Tensor | None = None, levels: int = 4
+) -> list[Regions]:
+    """Returns the regions at H, H/2, H/4, ... as the feature maps see them (nearest resize)."""
+    pyramid = []
+    for level in range(levels):
+        size = [side >> level for side in mask.shape[-2:]]
+        valid = tuple(-(-side // (1 << level)) for side in valid_size)
+        small = F.interpolate(mask, size=size, mode="nearest")
+        small_reference = None if reference is None else F.interpolate(reference, size=size, mode="nearest")
+        pyramid.append(Regions.from_mask(small, valid, small_reference))
+    return pyramid
