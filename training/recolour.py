@@ -39,6 +39,8 @@ _YCC_TO_RGB = np.linalg.inv(_RGB_TO_YCC)
 _YCC_OFFSET = np.array([0, 0.5, 0.5], np.float32)
 
 MAX_GAIN = 3.0  # a flat foreground must not have its noise stretched without bound
+# Calibrated: composites of photographs then have a mean fMSE near iHarmony4's 1387 at 256 px.
+MILD_SHARE, MILD_BLEND, FULL_BLEND = 0.15, (0.1, 0.4), (0.55, 1.0)
 MAX_CLIPPED = 0.15  # share of foreground pixels that may leave 0..1
 CHANGE_RANGE = (0.015, 0.28)  # RMS change of the foreground, 0..1
 
@@ -233,7 +235,8 @@ def recolour(
         colours = match_distribution(foreground, reference, rng)
     else:
         colours = edit(foreground, rng)
-    change = np.float32(rng.uniform(0.2, 1)) * (colours - foreground)
+    blend = rng.uniform(*(MILD_BLEND if rng.random() < MILD_SHARE else FULL_BLEND))
+    change = np.float32(blend) * (colours - foreground)
     colours = foreground + change
     outside = (np.abs(colours - 0.5) > 0.5 + 0.5 / 255).any(axis=1)
     if outside.mean() > MAX_CLIPPED:
