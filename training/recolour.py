@@ -40,8 +40,9 @@ _YCC_OFFSET = np.array([0, 0.5, 0.5], np.float32)
 
 MAX_GAIN = 3.0  # a flat foreground must not have its noise stretched without bound
 # Calibrated: composites of photographs then have a mean fMSE near iHarmony4's 1387 at 256 px.
-MILD_SHARE, MILD_BLEND, FULL_BLEND = 0.15, (0.1, 0.4), (0.55, 1.0)
+MILD_SHARE, MILD_BLEND, FULL_BLEND = 0.15, (0.1, 0.4), (0.65, 1.0)
 MAX_CLIPPED = 0.15  # share of foreground pixels that may leave 0..1
+MAX_SPREAD = 3.0  # how far a YCbCr channel may be stretched before noise and blocks show
 CHANGE_RANGE = (0.015, 0.28)  # RMS change of the foreground, 0..1
 
 
@@ -221,7 +222,8 @@ def recolour(
     Returns:
         The composite, float32 `[H, W, 3]` in 0..1 and equal to `image` outside the mask, or
         None where the result is implausible: more than `MAX_CLIPPED` of the foreground left
-        0..1, or its RMS change lies outside `CHANGE_RANGE`.
+        0..1, its RMS change lies outside `CHANGE_RANGE`, or a channel was stretched more than
+        `MAX_SPREAD` times.
     """
     foreground = image[mask]
     method = rng.integers(5)
@@ -244,6 +246,9 @@ def recolour(
     colours = np.clip(colours, 0, 1)
     amount = np.sqrt(np.mean((colours - foreground) ** 2))
     if not CHANGE_RANGE[0] <= amount <= CHANGE_RANGE[1]:
+        return None
+    spread = rgb_to_ycbcr(foreground).std(0)
+    if (rgb_to_ycbcr(colours).std(0) > MAX_SPREAD * spread + 0.01).any():
         return None
     composite = image.copy()
     composite[mask] = colours
