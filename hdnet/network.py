@@ -100,11 +100,14 @@ class HDNet(nn.Module):
         full, half, quarter, eighth = region_pyramid(mask, size, reference)
 
         x = composite if self.config.in_channels == 3 else torch.cat((composite, mask), dim=1)
-        # The published code activates in place, so its skip connections carry the activated features too.
-        skips = [F.leaky_relu(self.encoder[0](x), 0.2)]
-        for layer, regions in zip(self.encoder[1:-1], (half, half, quarter, quarter, eighth, eighth)):
-            skips.append(F.leaky_relu(instance_norm(layer(skips[-1]), regions), 0.2))
-        x = self.encoder[-1](skips[-1])
+        skips = [self.encoder[0](x)]
+        for layer, regions in zip(self.encoder[1:], (half, half, quarter, quarter, eighth, eighth, None)):
+            x = F.leaky_relu(skips[-1], 0.2)
+            if self.config.local_dynamics == "published":
+                skips[-1] = x  # that code activates in place, so its skip connections are activated too
+            x = layer(x)
+            if regions is not None:
+                skips.append(instance_norm(x, regions))
         if self.local_dynamics is not None:
             x = self.local_dynamics(x, eighth)
 
