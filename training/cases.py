@@ -1,0 +1,58 @@
+"""The pairs an evaluation runs on: iHarmony4's test lists, or validation composites of photographs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .evaluate import Case
+from .iharmony4 import find_pairs
+from .photos import Photographs
+
+VALIDATION_PAIRS = 160
+
+
+def find_cases(root: str | Path, size: int | None = 256, limit: int | None = None) -> list[Case]:
+    """The cases that a folder offers.
+
+    Args:
+        root: In the layout of iHarmony4, for the pairs of its test lists; or photographs with `images/` and
+            `masks/`, for composites of the validation split, the same on every call.
+        size: Of the square that pictures are resized to; None keeps their own size.
+        limit: At most this many pairs; the first of each subset, evenly. Of photographs, the number of composites.
+
+    Raises:
+        ValueError: If the folder is laid out in neither way, or files are missing (all are named at once).
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder.")
+    if (root / "images").is_dir() and (root / "masks").is_dir():
+        return validation_cases(Photographs(root, "val"), limit or VALIDATION_PAIRS, size)
+    cases = [Case(pair.name, pair.subset, lambda pair=pair: pair.load(size)) for pair in find_pairs(root, "test")]
+    return _first(cases, limit) if limit else cases
+
+
+def validation_cases(photographs: Photographs, count: int = VALIDATION_PAIRS, size: int | None = 256) -> list[Case]:
+    """The composites of `photos.validation_set`, each made when its turn comes."""
+    order = np.random.default_rng(0).permutation(len(photographs))
+
+    def case(position: int) -> Case:
+        index = int(order[position % len(order)])
+        picture = photographs.pictures[photographs.with_masks[index]].stem
+        return Case(
+            f"{position} {picture}",
+            "photographs",
+            lambda: photographs.whole(index, np.random.default_rng([0, position]), size),
+        )
+
+    return [case(position) for position in range(count)]
+
+
+def _first(cases: list[Case], limit: int) -> list[Case]:
+    """The first `limit` cases when subsets take turns, in the order they came."""
+    turns: dict[str, int] = {}
+    ranked = []
+    for position, case in enumerate(cases):
+        turns[case.subset] = turns.get(case.subset, 0) + 1
+        ranked.append((turns[case.subset], position))
+    return [cases[position] for _, position in sorted(sorted(ranked)[:limit], key=lambda turn: turn[1])]
