@@ -8,14 +8,44 @@ from __future__ import annotations
 
 import logging
 
+from pathlib import Path
+
 import numpy as np
 import torch
+
+from .augment import USUAL, Augmentation
+from .iharmony4 import IHarmony4
+from .image_files import PictureError
+from .photos import Photographs
 
 log = logging.getLogger(__name__)
 
 
-class PictureError(OSError):
-    """A picture or mask that cannot be used; the message names the file."""
+def open_source(
+    root: str | Path,
+    split: str = "train",
+    augmentation: Augmentation = USUAL,
+    untouched: float = 0.05,
+) -> Photographs | IHarmony4:
+    """The pairs of a folder, be it photographs with masks or a data set like iHarmony4.
+
+    Args:
+        split: "train" or "val".
+        augmentation: what `sample` may change.
+        untouched: of photographs, the share of pairs that need no harmonizing.
+
+    Raises:
+        ValueError: when the folder is neither, or a file is missing.
+    """
+    root = Path(root)
+    if (root / "images").is_dir():
+        return Photographs(root, split, augmentation, untouched)
+    if (root / "composite_images").is_dir() or any(root.glob("*/composite_images")):
+        return IHarmony4(root, split, augmentation=augmentation)
+    raise ValueError(
+        f"{root}: no pairs here; expected images/ and masks/, or SUBSET/composite_images/, "
+        "SUBSET/masks/ and SUBSET/real_images/."
+    )
 
 
 class Stream:

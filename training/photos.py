@@ -8,19 +8,20 @@ training and what for validation; without one, a hash of the name decides.
 from __future__ import annotations
 
 import csv
-import hashlib
-import math
+import logging
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from .pairs import PictureError
+from .augment import USUAL, Augmentation
+from .image_files import EXTENSIONS, PictureError, read_mask, read_rgb, resize_mask, resize_picture
 from .recolour import recolour
+from .splits import held_out
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+log = logging.getLogger(__name__)
+
 VALIDATION_SHARE = 0.1
-FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
 REFERENCE_COLOURS = 1024
 
 
@@ -30,17 +31,25 @@ class Photographs:
     Args:
         root: folder with `images/` and `masks/`.
         split: "train" or "val".
-        untouched: share of pairs whose composite is the photograph itself, so that a network
-            also learns to leave a harmonious picture alone.
+        augmentation: what `sample` may change beside the colours.
+        untouched: share of its pairs whose composite is the photograph itself, so that a
+            network also learns to leave a harmonious picture alone.
 
     Raises:
         ValueError: when the folder is not laid out like this or the split has no masks.
     """
 
-    def __init__(self, root: str | Path, split: str = "train", untouched: float = 0.05):
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        augmentation: Augmentation = USUAL,
+        untouched: float = 0.05,
+    ):
         if split not in ("train", "val"):
             raise ValueError(f"The split must be 'train' or 'val', not {split!r}.")
         self.root = Path(root)
+        self.augmentation = augmentation
         self.untouched = untouched
         pictures = _find_pictures(self.root)
         names = _split_names(self.root, sorted(pictures), split)
@@ -67,21 +76,41 @@ class Photographs:
         """
         photo = self.with_masks[index]
         picture, mask = self._read(photo, rng)
-        box = _random_crop(mask, rng)
-        pair = _resize(picture, mask, box, size)
-        if rng.random() < 0.5:
-            pair = tuple(np.ascontiguousarray(part[:, ::-1]) for part in pair)
-        return self._compose(*pair, photo, rng, untouched=rng.random() < self.untouched)
+        box = self.augmentation.box(mask, rng)
+        real, mask = resize_picture(picture, size, box), resize_mask(mask, size, box)
+        if rng.random() < self.untouched:
+            real, mask = np.asarray(real), np.asarray(mask)
+            pair = {"composite": real, "mask": mask, "real": real}
+        else:
+            pair = self._compose(real, mask, photo, rng)
+        return self.augmentation(pair, rng)
 
-    def whole(self, index: int, rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        """Like `sample`, but the whole photograph, unflipped and always recoloured."""
+    def whole(
+        self,
+        index: int,
+        rng: np.random.Generator,
+        size: int | None = None,
+        which: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        """A pair from the whole of photograph `index`: not cropped, and always recoloured.
+
+        Args:
+            size: of the square it is resized to; None keeps the photograph's own size.
+            which: number of the mask, from 0; None takes one at random.
+        """
         photo = self.with_masks[index]
-        picture, mask = self._read(photo, rng)
-        return self._compose(*_resize(picture, mask, None, size), photo, rng)
+        picture, mask = self._read(photo, rng, which)
+        if size is not None:
+            picture, mask = resize_picture(picture, size), resize_mask(mask, size)
+        return self._compose(picture, mask, photo, rng)
 
-    def _read(self, photo: int, rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
+    def _read(
+        self, photo: int, rng: np.random.Generator, which: int | None = None
+    ) -> tuple[Image.Image, Image.Image]:
         picture = read_rgb(self.pictures[photo])
-        path = self.masks[photo][rng.integers(len(self.masks[photo]))]
+        if which is None:
+            which = rng.integers(len(self.masks[photo]))
+        path = self.masks[photo][which]
         mask = read_mask(path)
         if mask.size != picture.size:
             raise PictureError(
@@ -92,29 +121,39 @@ class Photographs:
             raise PictureError(f"{path}: the mask is empty.")
         return picture, mask
 
-    def _compose(self, real, mask, photo, rng, untouched=False) -> dict[str, np.ndarray]:
-        composite = real
-        foreground = mask > 0
-        if not untouched and foreground.any():
-            image = real.astype(np.float32) / 255
-            # Half of all attempts are rejected; a picture that resists twelve stays as it is.
-            for _ in range(12):
-                changed = recolour(image, foreground, self._reference(photo, rng), rng)
-                if changed is not None:
-                    composite = (changed * 255 + 0.5).astype(np.uint8)
-                    break
-        return {"composite": composite, "mask": mask, "real": real}
+    def _compose(
+        self, picture: Image.Image, mask: Image.Image, photo: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        composite, foreground = np.asarray(picture), np.asarray(mask)
+        pair = {"composite": composite, "mask": foreground, "real": composite}
+        inside = foreground > 0
+        if not inside.any():  # a thin object that vanished with the resizing
+            return pair
+        image = composite.astype(np.float32) / 255
+        # About half of all attempts are rejected; what resists twelve stays as it is.
+        for _ in range(12):
+            reference = self._reference(photo, rng)
+            if reference is None:
+                continue
+            changed = recolour(image, inside, reference, rng)
+            if changed is not None:
+                return pair | {"composite": (changed * 255 + 0.5).astype(np.uint8)}
+        return pair
 
-    def _reference(self, photo: int, rng: np.random.Generator) -> np.ndarray:
-        """Colours of another photograph: of its object where it has one, else of all of it."""
-        others = len(self.pictures)
-        other = int(rng.integers(others - 1)) if others > 1 else photo
-        other += other >= photo and others > 1
+    def _reference(self, photo: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Colours of another photograph, float32 `[M, 3]`; None where it cannot be read.
+
+        They are those of its object where it has one, else of all of it. Kept, so that no
+        photograph is decoded as a reference twice.
+        """
+        count = len(self.pictures)
+        other = (photo + int(rng.integers(1, max(2, count)))) % count
         if other not in self._references:
             self._references[other] = self._read_reference(other)
-        return self._references[other].astype(np.float32) / 255
+        colours = self._references[other]
+        return None if colours is None else colours.astype(np.float32) / 255
 
-    def _read_reference(self, photo: int) -> np.ndarray:
+    def _read_reference(self, photo: int) -> np.ndarray | None:
         rng = np.random.default_rng(photo)
         try:
             if self.masks[photo]:
@@ -122,8 +161,9 @@ class Photographs:
             else:
                 picture = read_rgb(self.pictures[photo])
                 mask = Image.new("L", picture.size, 255)
-        except PictureError:  # reported where it is a picture; here any colours will do
-            return rng.integers(256, size=(REFERENCE_COLOURS, 3), dtype=np.uint8)
+        except PictureError as error:
+            log.warning("No reference: %s", error)
+            return None
         colours = np.asarray(picture)[np.asarray(mask) > 0]
         return colours[rng.integers(len(colours), size=REFERENCE_COLOURS)]
 
@@ -142,24 +182,6 @@ def validation_set(
         )
         for i in range(count)
     ]
-
-
-def read_rgb(path: Path) -> Image.Image:
-    """Read a picture as RGB, turned upright; PictureError when it cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{path}: cannot be read as a picture ({error}).") from error
-
-
-def read_mask(path: Path) -> Image.Image:
-    """Read a mask as 8-bit grey, 0 or 255; PictureError when it cannot be read."""
-    try:
-        with Image.open(path) as mask:
-            return mask.convert("L").point(lambda value: 255 * (value > 127))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{path}: cannot be read as a mask ({error}).") from error
 
 
 def _find_pictures(root: Path) -> dict[str, Path]:
@@ -192,36 +214,5 @@ def _split_names(root: Path, names: list[str], split: str) -> list[str]:
             raise ValueError(f"{manifest}: needs the columns 'id' and 'split'.")
         wanted = {row["id"] for row in rows if row["split"] == split}
         return [name for name in names if name in wanted]
-    # A name's place never depends on the other names, save that validation is never empty.
-    place = {name: int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") for name in names}
-    validation = {name for name in names if place[name] < VALIDATION_SHARE * 2**32}
-    if not validation and len(names) > 1:
-        validation = {min(names, key=place.__getitem__)}
+    validation = held_out(names, VALIDATION_SHARE)
     return [name for name in names if (name in validation) == (split == "val")]
-
-
-def _random_crop(mask: Image.Image, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
-    """A box of 0.4-1 of the area that keeps a useful share of the foreground.
-
-    Its shape lies between the picture's, which is then squashed to a square as in the
-    paper's evaluation, and a square, whose proportions stay, as when a picture is harmonized.
-    """
-    width, height = mask.size
-    foreground = np.asarray(mask) > 0
-    for _ in range(10):
-        area = rng.uniform(0.4, 1) * width * height
-        aspect = (width / height) ** rng.random() * math.exp(rng.uniform(-0.3, 0.3))
-        w = min(width, max(1, round(math.sqrt(area * aspect))))
-        h = min(height, max(1, round(math.sqrt(area / aspect))))
-        x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-        share = np.count_nonzero(foreground[y : y + h, x : x + w]) / (w * h)
-        if FOREGROUND_RANGE[0] <= share <= FOREGROUND_RANGE[1]:
-            return x, y, x + w, y + h
-    return None
-
-
-def _resize(picture, mask, box, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bicubic for the picture and nearest for the mask, as in the paper's evaluation."""
-    picture = picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    mask = mask.resize((size, size), Image.Resampling.NEAREST, box=box)
-    return np.asarray(picture), np.asarray(mask)

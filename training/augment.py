@@ -1,0 +1,105 @@
+"""Random changes to a pair that a harmonizer must not mind.
+
+Pairs are dictionaries of uint8 arrays, as in `pairs`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often each change is made, as a probability.
+
+    Attributes:
+        crop: A random part of the picture instead of all of it.
+        flip: Left and right exchanged.
+        mask_jitter: The mask grown, shrunk or softened, as a segmenter or a brush would.
+        jpeg: The composite re-encoded as JPEG, so that its background differs from the real one.
+    """
+
+    crop: float = 1.0
+    flip: float = 0.5
+    mask_jitter: float = 0.0
+    jpeg: float = 0.0
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"Augmentation {name} must be a probability in 0..1, not {value}.")
+
+    def box(self, mask: Image.Image, rng: np.random.Generator) -> Box | None:
+        """The part of the picture to use; None for all of it."""
+        return random_crop(mask, rng) if rng.random() < self.crop else None
+
+    def __call__(self, pair: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Flip, jitter the mask and re-encode the composite, each by its chance."""
+        pair = dict(pair)
+        if rng.random() < self.flip:
+            pair = {name: np.ascontiguousarray(array[:, ::-1]) for name, array in pair.items()}
+        if rng.random() < self.mask_jitter:
+            pair["mask"] = jitter_mask(pair["mask"], rng)
+        if rng.random() < self.jpeg:
+            pair["composite"] = reencode(pair["composite"], int(rng.integers(60, 98)))
+        return pair
+
+
+USUAL = Augmentation()
+NONE = Augmentation(crop=0, flip=0)
+
+
+def random_crop(mask: Image.Image, rng: np.random.Generator) -> Box | None:
+    """A box of 0.4-1 of the area that keeps a useful share of foreground, or None.
+
+    Its shape lies between the picture's, which is then squashed to a square as in the
+    paper's evaluation, and a square, whose proportions stay, as when a picture is harmonized.
+    """
+    width, height = mask.size
+    foreground = np.asarray(mask) > 0
+    for _ in range(10):
+        area = rng.uniform(0.4, 1) * width * height
+        aspect = (width / height) ** rng.random() * math.exp(rng.uniform(-0.3, 0.3))
+        w = min(width, max(1, round(math.sqrt(area * aspect))))
+        h = min(height, max(1, round(math.sqrt(area / aspect))))
+        x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
+        share = np.count_nonzero(foreground[y : y + h, x : x + w]) / (w * h)
+        if FOREGROUND_RANGE[0] <= share <= FOREGROUND_RANGE[1]:
+            return x, y, x + w, y + h
+    return None
+
+
+def jitter_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Grow or shrink a mask by up to 2 % of its shorter side, and soften every second one.
+
+    Args:
+        mask: uint8 `[H, W]`.
+
+    Returns:
+        uint8 `[H, W]`, grey where softened; `mask` itself where nothing or all would be left.
+    """
+    reach = max(1, round(0.02 * min(mask.shape)))
+    radius = int(rng.integers(-reach, reach + 1))
+    image = Image.fromarray(mask)
+    if radius:
+        grow = ImageFilter.MaxFilter if radius > 0 else ImageFilter.MinFilter
+        image = image.filter(grow(2 * abs(radius) + 1))
+    if rng.random() < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, reach)))
+    changed = np.asarray(image)
+    return changed if changed.max() > 127 and changed.min() < 128 else mask
+
+
+def reencode(picture: np.ndarray, quality: int) -> np.ndarray:
+    """An RGB picture, uint8 `[H, W, 3]`, as it returns from a JPEG of this quality."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))

@@ -1,0 +1,54 @@
+"""Pictures and masks between files and Pillow images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from .files import write_whole
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+
+# What Pillow raises for broken files, across formats and versions.
+_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+class PictureError(OSError):
+    """A picture or mask that cannot be used; the message names the file."""
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Read a picture as RGB, turned upright; PictureError when it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except _BROKEN as error:
+        raise PictureError(f"{path}: cannot be read as a picture ({error}).") from error
+
+
+def read_mask(path: Path) -> Image.Image:
+    """Read a mask as 8-bit grey, 0 or 255; PictureError when it cannot be read."""
+    try:
+        with Image.open(path) as mask:
+            return mask.convert("L").point(lambda value: 255 * (value > 127))
+    except _BROKEN as error:
+        raise PictureError(f"{path}: cannot be read as a mask ({error}).") from error
+
+
+def resize_picture(picture: Image.Image, size: int, box=None) -> Image.Image:
+    """`box` of a picture as `size`x`size`, bicubic, as in the paper's evaluation."""
+    return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
+
+
+def resize_mask(mask: Image.Image, size: int, box=None) -> Image.Image:
+    """`box` of a mask as `size`x`size`, nearest, as in the paper's evaluation."""
+    return mask.resize((size, size), Image.Resampling.NEAREST, box=box)
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a picture whole or not at all: PNG, or JPEG at quality 95 with full chroma."""
+    if path.suffix == ".png":
+        write_whole(path, lambda file: image.save(file, "PNG"))
+    else:
+        write_whole(path, lambda file: image.save(file, "JPEG", quality=95, subsampling=0))
