@@ -11,7 +11,7 @@ from PIL import Image
 
 from harmonize_composite.training import evaluate_command
 from harmonize_composite.training.baselines import BASELINES
-from harmonize_composite.training.cases import find_cases
+from harmonize_composite.training.cases import already_harmonious, find_cases
 from harmonize_composite.training.contact_sheet import best_median_worst, write_contact_sheet
 from harmonize_composite.training.evaluate import Score, evaluate
 from harmonize_composite.training.metrics import Metrics
@@ -115,6 +115,12 @@ def test_doing_nothing_scores_like_the_composite_and_makes_nothing_worse(iharmon
     report = report_of(iharmony4, lambda composite, foreground: composite)
     assert report["average"].items() <= report["composite"].items()
     assert report["worse_fraction"] == 0
+
+
+def test_a_change_to_what_is_harmonious_already_is_measured(iharmony4):
+    cases = [already_harmonious(case) for case in find_cases(iharmony4, SIDE)]
+    scores, _ = evaluate(cases, {"network": darken})
+    assert [(score.metrics["composite"].fmse, score.metrics["network"].fmse) for score in scores] == [(0, 100)] * 4
 
 
 def test_predictions_are_rounded_and_only_their_foreground_counts(iharmony4):
@@ -332,11 +338,12 @@ def weights(tmp_path):
 
 def test_the_command_prints_tables_and_writes_every_file(iharmony4, weights, tmp_path, capsys):
     outputs = [tmp_path / name for name in ("report.json", "scores.csv", "sheet.png")]
-    options = ["--report", outputs[0], "--csv", outputs[1], "--sheet", outputs[2]]
-    assert evaluate_command.run(parsed(iharmony4, "--weights", weights, "--size", 64, "--baselines", *options)) == 0
+    options = ["--report", outputs[0], "--csv", outputs[1], "--sheet", outputs[2], "--baselines", "--harmonious"]
+    assert evaluate_command.run(parsed(iharmony4, "--weights", weights, "--size", 64, *options)) == 0
     report = json.loads(outputs[0].read_text())
     assert (report["n"], report["size"], report["resolution"]) == (4, 64, "native")
     assert report["composite"]["fmse"] == 250
+    assert report["harmonious"]["n"] == 4 and report["harmonious"]["fmse"] > 0
     assert all(output.stat().st_size for output in outputs)
     assert "real-background" in capsys.readouterr().out
 

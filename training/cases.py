@@ -48,6 +48,16 @@ def validation_cases(photographs: Photographs, count: int = VALIDATION_PAIRS, si
     return [case(position) for position in range(count)]
 
 
+def already_harmonious(case: Case) -> Case:
+    """The case with the real picture as its composite: what is changed there is harm."""
+
+    def load() -> dict[str, np.ndarray]:
+        pair = case.load()
+        return pair | {"composite": pair["real"]}
+
+    return Case(case.name, case.subset, load)
+
+
 def _first(cases: list[Case], limit: int) -> list[Case]:
     """The first `limit` cases when subsets take turns, in the order they came."""
     turns: dict[str, int] = {}

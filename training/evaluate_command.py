@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")
     parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw the best, median and worst cases")
     parser.add_argument("--baselines", action="store_true", help="also judge Reinhard, MKL and histogram matching")
+    parser.add_argument(
+        "--harmonious", action="store_true", help="also measure how much the real pictures, which fit, are changed"
+    )
     parser.add_argument("--limit", type=_count, metavar="N", help="only N pairs (of photographs: 160)")
     parser.add_argument("--device", help="such as cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--workers", type=_count, default=2, metavar="N", help="threads (default: %(default)s)")
@@ -65,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
     from ..hdnet import Harmonizer
     from ..weights import load_network
     from .baselines import BASELINES
-    from .cases import find_cases
+    from .cases import already_harmonious, find_cases
     from .contact_sheet import write_contact_sheet
     from .evaluate import by_network, evaluate
-    from .report import NETWORK, summarise, tables, write_csv, write_json
+    from .report import NETWORK, averages, summarise, tables, write_csv, write_json
 
     resolution = args.resolution or (256 if args.size == "full" else "native")
     cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit)
@@ -83,6 +86,11 @@ def run(args: argparse.Namespace) -> int:
     report = summarise(
         scores, failures, weights=args.weights, protocol=args.protocol, size=args.size, resolution=resolution
     )
+    if args.harmonious:
+        untouched, _ = evaluate(
+            [already_harmonious(case) for case in cases], {NETWORK: harmonize}, workers=args.workers, progress=progress
+        )
+        report["harmonious"] = averages([score.metrics[NETWORK] for score in untouched])
     if args.report:
         write_json(args.report, report)
     if args.csv:

@@ -53,6 +53,11 @@ def summarise(
     return report
 
 
+def averages(scores: list[Metrics]) -> dict:
+    """`n` and the mean of each measure, as plain values for JSON."""
+    return {"n": len(scores)} | {name: _finite(value) for name, value in average(scores)._asdict().items()}
+
+
 def write_json(path: str | Path, report: dict) -> None:
     """Writes the report, whole or not at all."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -86,6 +91,9 @@ def tables(report: dict) -> str:
     if len(report["subsets"]) > 1:
         parts.append(_group_table("subset", "subsets", rows, ("mse", "psnr")))
     parts.append(_group_table("foreground ratio", "foreground_ratio", rows, ("mse", "fmse")))
+    if idle := report.get("harmonious"):
+        cells = ", ".join(f"{name} {_cell(measure, idle[measure])}" for measure, name in COLUMNS.items())
+        parts.append(f"change to {idle['n']} pictures that are harmonious already: {cells}")
     return "\n\n".join(parts)
 
 
@@ -101,15 +109,11 @@ def _method(scores: list[Score], method: str) -> dict:
     before = [score.metrics["composite"] for score in scores]
     after = [score.metrics[method] for score in scores]
     return {
-        **_average(after),
+        **averages(after),
         "worse_fraction": _finite(worse_fraction(before, after)),
-        "subsets": {name: _average(group) for name, group in subsets.items()},
-        "foreground_ratio": {name: _average(group) for name, group in ratios.items()},
+        "subsets": {name: averages(group) for name, group in subsets.items()},
+        "foreground_ratio": {name: averages(group) for name, group in ratios.items()},
     }
-
-
-def _average(scores: list[Metrics]) -> dict:
-    return {"n": len(scores)} | {name: _finite(value) for name, value in average(scores)._asdict().items()}
 
 
 def _finite(value: float) -> float | None:
