@@ -354,3 +354,15 @@ def test_the_command_goes_on_after_a_broken_picture_and_exits_1(iharmony4, weigh
     assert evaluate_command.run(parsed(iharmony4, "--weights", weights, "--size", "full")) == 1
     captured = capsys.readouterr()
     assert "a_1_1.png" in captured.err and "3 pairs" in captured.out
+
+
+def test_the_quality_benchmark_times_and_scores_every_method(iharmony4, tmp_path):
+    pytest.importorskip("matplotlib")
+    from harmonize_composite.benchmarks.quality import compare, draw
+
+    rows = compare(find_cases(iharmony4, SIDE), {"darken": darken})
+    assert rows.keys() == {"composite", "darken"}
+    assert (rows["composite"]["quality"].fmse, rows["darken"]["quality"].fmse) == (250, 150)
+    assert rows["darken"]["worse"] == 0.25 and rows["darken"]["seconds"] > 0
+    draw(rows, tmp_path / "quality.png", "four pairs")
+    assert min(Image.open(tmp_path / "quality.png").size) > 400
