@@ -7,7 +7,6 @@ A pair is a dictionary of uint8 arrays: `composite` and `real` `[H, W, 3]`, `mas
 from __future__ import annotations
 
 import logging
-
 from pathlib import Path
 
 import numpy as np

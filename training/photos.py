@@ -169,17 +169,16 @@ class Photographs:
 
 
 def validation_set(
-    photographs: Photographs, count: int = 160, seed: int = 0, size: int = 256
+    source: Photographs, count: int = 160, seed: int = 0, size: int = 256
 ) -> list[dict[str, np.ndarray]]:
-    """Fixed composites: whole photographs, `size` pixels square, the same on every call.
+    """Fixed pairs: whole pictures, `size` pixels square, the same on every call.
 
-    Photographs are taken in random order, each once before any comes twice.
+    Pictures are taken in random order, each once before any comes twice. Works for every
+    source with `whole`, so for `IHarmony4` too.
     """
-    order = np.random.default_rng(seed).permutation(len(photographs))
+    order = np.random.default_rng(seed).permutation(len(source))
     return [
-        photographs.whole(
-            int(order[i % len(order)]), np.random.default_rng([seed, i]), size
-        )
+        source.whole(int(order[i % len(order)]), np.random.default_rng([seed, i]), size)
         for i in range(count)
     ]
 

@@ -40,7 +40,7 @@ _YCC_OFFSET = np.array([0, 0.5, 0.5], np.float32)
 
 MAX_GAIN = 3.0  # a flat foreground must not have its noise stretched without bound
 # Calibrated: composites of photographs then have a mean fMSE near iHarmony4's 1387 at 256 px.
-MILD_SHARE, MILD_BLEND, FULL_BLEND = 0.15, (0.1, 0.4), (0.65, 1.0)
+MILD_SHARE, MILD_BLEND, FULL_BLEND = 0.15, (0.1, 0.4), (0.6, 1.0)
 MAX_CLIPPED = 0.15  # share of foreground pixels that may leave 0..1
 MAX_SPREAD = 3.0  # how far a YCbCr channel may be stretched before noise and blocks show
 CHANGE_RANGE = (0.015, 0.28)  # RMS change of the foreground, 0..1
@@ -98,17 +98,20 @@ def _principal_axes(colours: Colours) -> tuple[np.ndarray, np.ndarray]:
 def match_histograms(foreground: Colours, reference: Colours) -> Colours:
     """Cumulative histogram of each YCbCr channel, 256 levels (Fecker et al., 2008)."""
     source, target = rgb_to_ycbcr(foreground), rgb_to_ycbcr(reference)
-    levels = np.arange(256, dtype=np.float32) / 255
     mapped = np.empty_like(source)
     for channel in range(3):
-        curve = np.interp(_cumulative(source[:, channel]), _cumulative(target[:, channel]), levels)
-        mapped[:, channel] = np.interp(source[:, channel], levels, curve)
+        old, share = _cumulative_histogram(source[:, channel])
+        new, reference_share = _cumulative_histogram(target[:, channel])
+        curve = np.interp(share, reference_share, new)
+        mapped[:, channel] = np.interp(source[:, channel], old, curve)
     return ycbcr_to_rgb(mapped)
 
 
-def _cumulative(values: np.ndarray) -> np.ndarray:
-    levels = np.clip(values * 255 + 0.5, 0, 255).astype(np.intp)
-    return np.cumsum(np.bincount(levels, minlength=256)) / len(values)
+def _cumulative_histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 8-bit levels that occur, in 0..1, and the share of values at or below each."""
+    counts = np.bincount(np.clip(values * 255 + 0.5, 0, 255).astype(np.intp), minlength=256)
+    levels = np.flatnonzero(counts)
+    return levels / 255, np.cumsum(counts[levels]) / len(values)
 
 
 def match_distribution(
