@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import logging
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,8 @@ class Photographs:
         self.augmentation = augmentation
         self.untouched = untouched
         pictures = _find_pictures(self.root)
-        names = _split_names(self.root, sorted(pictures), split)
         masks = _find_masks(self.root, pictures)
+        names = _names_of(self.root, split, pictures.keys(), masks)
         self.pictures = [pictures[name] for name in names]
         self.masks = [masks.get(name, []) for name in names]
         self.with_masks = [i for i, found in enumerate(self.masks) if found]
@@ -204,7 +205,7 @@ def _find_masks(root: Path, pictures: dict[str, Path]) -> dict[str, list[Path]]:
     return masks
 
 
-def _split_names(root: Path, names: list[str], split: str) -> list[str]:
+def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Path]]) -> list[str]:
     manifest = root / "manifest.csv"
     if manifest.is_file():
         with open(manifest, newline="", encoding="utf-8") as file:
@@ -212,6 +213,7 @@ def _split_names(root: Path, names: list[str], split: str) -> list[str]:
         if not rows or not {"id", "split"} <= rows[0].keys():
             raise ValueError(f"{manifest}: needs the columns 'id' and 'split'.")
         wanted = {row["id"] for row in rows if row["split"] == split}
-        return [name for name in names if name in wanted]
-    validation = held_out(names, VALIDATION_SHARE)
-    return [name for name in names if (name in validation) == (split == "val")]
+        return sorted(names & wanted)
+    # Apart, so that what is held out has masks.
+    validation = held_out(masks, VALIDATION_SHARE) | held_out(names - masks.keys(), VALIDATION_SHARE)
+    return sorted(name for name in names if (name in validation) == (split == "val"))
