@@ -9,7 +9,6 @@ from pathlib import Path
 
 import oracle
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from harmonize_composite.hdnet import HDNet, HDNetConfig
