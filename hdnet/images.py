@@ -1,0 +1,128 @@
+"""What a user hands over, checked and brought into one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A batch of composites with their masks; every batch is repeated to the longest one's length.
+
+    Attributes:
+        image: ``[B, H, W, 3 or 4]`` float32, 0..1, as given.
+        mask: ``[M, h, w]`` float, 0..1, of any size.
+        background: ``[N, H, W, 3 or 4]`` or None.
+        reference: ``[R, h, w]`` or None.
+    """
+
+    image: Tensor
+    mask: Tensor
+    background: Tensor | None
+    reference: Tensor | None
+
+    def __len__(self) -> int:
+        """The number of images that come out: a single image takes every mask and background."""
+        if len(self.image) > 1:
+            return len(self.image)
+        return max(len(batch) for batch in (self.image, self.mask, self.background) if batch is not None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)``."""
+        return self.image.shape[1], self.image.shape[2]
+
+    def mask_of(self, index: int) -> Tensor:
+        """The mask of one image at the image's size, ``[H, W]`` float32 in 0..1."""
+        return self._resized(self.mask, index)
+
+    def reference_of(self, index: int) -> Tensor | None:
+        """The reference mask of one image at the image's size, ``[H, W]`` float32 in 0..1, or None."""
+        return None if self.reference is None else self._resized(self.reference, index)
+
+    def _resized(self, masks: Tensor, index: int) -> Tensor:
+        mask = masks[index % len(masks)].to(self.image.device, torch.float32)
+        if mask.shape != self.size:
+            mask = F.interpolate(mask[None, None], size=self.size, mode="bilinear")[0, 0]
+        return mask
+
+    @property
+    def channels(self) -> int:
+        """4 where the image or its background has an alpha channel, else 3."""
+        return max(batch.shape[-1] for batch in (self.image, self.background) if batch is not None)
+
+    def composite_into(self, out: Tensor, index: int, mask: Tensor) -> None:
+        """Writes the image, or the image over its background, into ``[H, W, channels]``."""
+        image = self.image[index % len(self.image)]
+        if self.background is None:
+            out.copy_(image)
+            return
+        background = self.background[index % len(self.background)]
+        out[..., :3].copy_(background[..., :3])
+        out[..., :3].lerp_(image[..., :3].to(out.dtype), mask[..., None])
+        if self.channels == 4:  # the image's own alpha where it has one
+            out[..., 3] = image[..., 3] if image.shape[-1] == 4 else background[..., 3].to(out.device)
+
+
+def check_frames(
+    image: Tensor, mask: Tensor, background: Tensor | None = None, reference_mask: Tensor | None = None
+) -> Frames:
+    """Checks shapes and values and says in one sentence what is wrong.
+
+    A mask ``[H, W]`` counts as a batch of one, ``[B, 1, H, W]`` as ``[B, H, W]``.
+
+    Raises:
+        ValueError: A shape does not fit, a value is NaN or infinite, a mask leaves 0..1.
+    """
+    _check_image(image, "image")
+    mask = _check_mask(mask, "mask")
+    if background is not None:
+        _check_image(background, "background")
+        if background.shape[1:3] != image.shape[1:3]:
+            raise ValueError(
+                f"The background is {_size(background)} pixels but the image {_size(image)}; "
+                "give both the same size."
+            )
+    if reference_mask is not None:
+        reference_mask = _check_mask(reference_mask, "reference mask")
+    return Frames(image, mask, background, reference_mask)
+
+
+def _check_image(image: Tensor, name: str) -> None:
+    if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[-1] not in (3, 4) or 0 in image.shape:
+        shape = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"The {name} must be a tensor [B, H, W, 3] or [B, H, W, 4], not {shape}.")
+    if not image.is_floating_point():
+        raise ValueError(f"The {name} must hold floating-point values in 0..1, not {image.dtype}.")
+    _check_finite(image, name)
+
+
+def _check_mask(mask: Tensor, name: str) -> Tensor:
+    if isinstance(mask, Tensor) and not mask.is_floating_point():
+        mask = mask.float()
+    if isinstance(mask, Tensor) and mask.dim() == 2:
+        mask = mask[None]
+    if isinstance(mask, Tensor) and mask.dim() == 4 and mask.shape[1] == 1:
+        mask = mask[:, 0]
+    if not isinstance(mask, Tensor) or mask.dim() != 3 or 0 in mask.shape:
+        shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"The {name} must be a tensor [B, H, W], not {shape}.")
+    _check_finite(mask, name)
+    low, high = mask.aminmax()
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise ValueError(f"The {name} must lie in 0..1, but reaches from {low:.3g} to {high:.3g}.")
+    return mask if low >= 0 and high <= 1 else mask.clamp(0, 1)
+
+
+def _check_finite(values: Tensor, name: str) -> None:
+    # min and max see NaN and infinity without a second tensor of the picture's size
+    if not torch.stack(values.aminmax()).isfinite().all():
+        raise ValueError(f"The {name} holds NaN or infinite values; check the step that made it.")
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[2]}×{image.shape[1]}"
