@@ -73,7 +73,9 @@ def compare(cases: list, methods: dict[str, Harmonize]) -> dict[str, dict]:
         return run
 
     timed_methods = {name: timed(name, harmonize) for name, harmonize in methods.items()}
-    scores, failures = evaluate(cases, timed_methods, workers=1, progress=lambda r: tqdm(r, total=len(cases), disable=None))
+    scores, failures = evaluate(
+        cases, timed_methods, workers=1, progress=lambda r: tqdm(r, total=len(cases), disable=None)
+    )
     if not scores:
         raise SystemExit(f"no composite could be made: {failures[0].reason}")
     return {name: _row(scores, name) | {"seconds": statistics.median(times[name])} for name in times}

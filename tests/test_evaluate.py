@@ -7,16 +7,15 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from harmonize_composite.training import evaluate_command
 from harmonize_composite.training.baselines import BASELINES
-from harmonize_composite.training.cases import already_harmonious, find_cases
+from harmonize_composite.training.cases import already_harmonious, find_cases, with_mask_error
 from harmonize_composite.training.contact_sheet import best_median_worst, write_contact_sheet
 from harmonize_composite.training.evaluate import Score, evaluate
 from harmonize_composite.training.metrics import Metrics
 from harmonize_composite.training.photos import Photographs, validation_set
 from harmonize_composite.training.report import summarise, tables, write_csv, write_json
+from PIL import Image
 
 SIDE = 64
 REAL = 100
@@ -137,6 +136,13 @@ def test_pictures_are_resized_to_the_square(iharmony4):
         assert pair["mask"].shape == (32, 32) and pair["composite"].shape == pair["real"].shape == (32, 32, 3)
         assert set(np.unique(pair["mask"])) <= {0, 255}
     assert [case.load()["real"].shape[0] for case in find_cases(iharmony4, None)] == [SIDE] * 4
+
+
+@pytest.mark.parametrize(("pixels", "rows"), [(3, 11), (0, 8), (-2, 6)])
+def test_masks_can_be_grown_and_shrunk(iharmony4, pixels, rows):
+    case = with_mask_error(find_cases(iharmony4, SIDE)[1], pixels)
+    mask = case.load()["mask"]
+    assert (mask[:rows] == 255).all() and (mask[rows:] == 0).all()
 
 
 def test_a_limit_takes_from_every_subset(iharmony4):
@@ -326,7 +332,6 @@ def test_the_command_refuses_bad_options(wrong, capsys):
 @pytest.fixture
 def weights(tmp_path):
     import torch
-
     from harmonize_composite.hdnet import HDNet, HDNetConfig
     from harmonize_composite.weights import save_network
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from .evaluate import Case
 from .iharmony4 import find_pairs
@@ -56,6 +57,20 @@ def already_harmonious(case: Case) -> Case:
         return pair | {"composite": pair["real"]}
 
     return Case(case.name, case.subset, load)
+
+
+def with_mask_error(case: Case, pixels: int) -> Case:
+    """The case with its mask grown by `pixels`, or shrunk where negative, as masks of segmenters and brushes are.
+
+    Near a precise mask the rim betrays the answer: pixels of the object just outside it kept their true colour.
+    """
+
+    def load() -> dict[str, np.ndarray]:
+        pair = case.load()
+        grow = ImageFilter.MaxFilter if pixels > 0 else ImageFilter.MinFilter
+        return pair | {"mask": np.asarray(Image.fromarray(pair["mask"]).filter(grow(2 * abs(pixels) + 1)))}
+
+    return Case(case.name, case.subset, load) if pixels else case
 
 
 def _first(cases: list[Case], limit: int) -> list[Case]:

@@ -49,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--harmonious", action="store_true", help="also measure how much the real pictures, which fit, are changed"
     )
+    parser.add_argument(
+        "--mask-error",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="grow every mask by this, or shrink it where negative, as masks in use are never exact; goes with the "
+        "protocol composite-background",
+    )
     parser.add_argument("--limit", type=_count, metavar="N", help="only N pairs (of photographs: 160)")
     parser.add_argument("--device", help="such as cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--workers", type=_count, default=2, metavar="N", help="threads (default: %(default)s)")
@@ -68,13 +76,14 @@ def run(args: argparse.Namespace) -> int:
     from ..hdnet import Harmonizer
     from ..weights import load_network
     from .baselines import BASELINES
-    from .cases import already_harmonious, find_cases
+    from .cases import already_harmonious, find_cases, with_mask_error
     from .contact_sheet import write_contact_sheet
     from .evaluate import by_network, evaluate
     from .report import NETWORK, averages, summarise, tables, write_csv, write_json
 
     resolution = args.resolution or (256 if args.size == "full" else "native")
     cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit)
+    cases = [with_mask_error(case, args.mask_error) for case in cases]
     network = load_network(args.weights, device=args.device or _best_device())
     harmonize = by_network(Harmonizer(network), resolution)
     methods = {NETWORK: harmonize} | (BASELINES if args.baselines else {})
@@ -86,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     report = summarise(
         scores, failures, weights=args.weights, protocol=args.protocol, size=args.size, resolution=resolution
     )
+    if args.mask_error:
+        report["mask_error"] = args.mask_error
     if args.harmonious:
         untouched, _ = evaluate(
             [already_harmonious(case) for case in cases], {NETWORK: harmonize}, workers=args.workers, progress=progress

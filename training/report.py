@@ -83,6 +83,9 @@ def tables(report: dict) -> str:
     count = "1 pair" if report["n"] == 1 else f"{report['n']} pairs"
     title = f"{report['weights']}, {count}, {size}, {report['protocol']}"
 
+    if error := report.get("mask_error"):
+        title += f", masks {'grown' if error > 0 else 'shrunk'} by {abs(error)} px"
+
     label = Path(report["weights"]).stem
     network = {key: report[key] for key in ("subsets", "foreground_ratio", "worse_fraction")} | report["average"]
     rows = {"composite": report["composite"], **report.get("baselines", {}), label: network}
