@@ -9,8 +9,10 @@ Conventions where the papers are silent:
 * A position is foreground where the mask, resized by nearest, is above 0.5. Only the fourth input
   channel keeps the soft mask.
 * Pictures are padded right and bottom to multiples of 8. ``valid = (h, w)`` is the part of a feature map
-  that is picture: only it enters means and variances, only it is matched or changed by local dynamics.
-* ``reference`` says which background positions may be learnt from; by default all of them.
+  that is picture: only it is normalised, matched and transformed. In what leaves a module, the padding
+  repeats the picture's last row and column.
+* ``reference`` says which background positions the foreground may learn from; by default all of them. The
+  background itself is always normalised by all of the background.
 * A region without positions has mean 0 and variance 0; local dynamics as in the paper change nothing
   without a foreground or without a reference.
 """
@@ -114,47 +116,54 @@ def pad(picture, multiple):
     return picture
 
 
+def repeat_edge(x, valid):
+    """Overwrites the padding with the last valid row and column."""
+    (height, width), (h, w) = x.shape[-2:], valid or x.shape[-2:]
+    x = torch.stack([x[:, :, min(i, h - 1)] for i in range(height)], 2)
+    return torch.stack([x[:, :, :, min(j, w - 1)] for j in range(width)], 3)
+
+
 def instance_norm(x, valid=None):
     """Zero mean and unit variance per picture and channel, over the valid part."""
     h, w = valid or x.shape[-2:]
     part = x[:, :, :h, :w]
     mean = part.mean((2, 3), keepdim=True)
     variance = ((part - mean) ** 2).mean((2, 3), keepdim=True)
-    return (x - mean) / torch.sqrt(variance + EPSILON)
+    return repeat_edge((x - mean) / torch.sqrt(variance + EPSILON), valid)
 
 
 def regions(mask, valid=None, reference=None):
-    """Three bool maps ``[B, H, W]``: counted foreground, counted background, and foreground padding included."""
+    """Three bool maps ``[B, H, W]`` without the padding: foreground, background, reference."""
     inside = mask[:, 0] > 0.5
     counts = torch.zeros_like(inside)
     h, w = valid or mask.shape[-2:]
     counts[:, :h, :w] = True
-    usable = counts if reference is None else counts & (reference[:, 0] > 0.5)
-    return inside & counts, usable & ~inside, inside
+    background = counts & ~inside
+    return counts & inside, background, background if reference is None else background & (reference[:, 0] > 0.5)
 
 
 def rain(x, mask, parameters, valid=None, reference=None):
-    """Region-aware adaptive instance normalization: the foreground takes the background's mean and deviation.
+    """Region-aware adaptive instance normalization: the foreground takes the reference's mean and deviation.
 
     Args:
         x: ``[B, C, H, W]``.
         mask: ``[B, 1, H, W]``.
         parameters: ``{foreground,background}_{gamma,beta}``, each ``[C]``.
     """
-    foreground, background, inside = regions(mask, valid, reference)
     pictures = []
-    for picture, fg, bg, here in zip(x, foreground, background, inside):
+    for picture, fg, bg, ref in zip(x, *regions(mask, valid, reference)):
         channels = []
         for c, channel in enumerate(picture):
             mean_b, deviation_b = mean_and_deviation(channel[bg])
             mean_f, deviation_f = mean_and_deviation(channel[fg])
+            mean_r, deviation_r = mean_and_deviation(channel[ref])
             gamma_b, beta_b = parameters["background_gamma"][c], parameters["background_beta"][c]
             gamma_f, beta_f = parameters["foreground_gamma"][c], parameters["foreground_beta"][c]
             as_background = (channel - mean_b) / deviation_b * (1 + gamma_b) + beta_b
-            restyled = (channel - mean_f) / deviation_f * deviation_b + mean_b
-            channels.append(torch.where(here, restyled * (1 + gamma_f) + beta_f, as_background))
+            restyled = (channel - mean_f) / deviation_f * deviation_r + mean_r
+            channels.append(torch.where(fg, restyled * (1 + gamma_f) + beta_f, as_background))
         pictures.append(torch.stack(channels))
-    return torch.stack(pictures)
+    return repeat_edge(torch.stack(pictures), valid)
 
 
 def mean_and_deviation(values):
@@ -173,11 +182,10 @@ def local_dynamics_paper(x, weight, bias, mask, k=1, similarity="cosine", valid=
         mask: ``[B, 1, H, W]``.
         similarity: "cosine" (Eq. 2) or "dot".
     """
-    foreground, background, _ = regions(mask, valid, reference)
     pictures = []
-    for picture, fg, bg in zip(x, foreground, background):
+    for picture, fg, _, ref in zip(x, *regions(mask, valid, reference)):
         new = picture.clone()
-        candidates = [picture[:, i, j] for i, j in bg.nonzero().tolist()]
+        candidates = [picture[:, i, j] for i, j in ref.nonzero().tolist()]
         for i, j in fg.nonzero().tolist() if candidates else []:
             own = picture[:, i, j]
             likeness = torch.stack([similar(own, candidate, similarity) for candidate in candidates])
@@ -186,7 +194,7 @@ def local_dynamics_paper(x, weight, bias, mask, k=1, similarity="cosine", valid=
             mixed = sum(share * candidates[n] for share, n in zip(shares, nearest.tolist()))
             new[:, i, j] = weight @ torch.cat([mixed, own]) + bias
         pictures.append(new)
-    return torch.stack(pictures)
+    return repeat_edge(torch.stack(pictures), valid)
 
 
 def similar(a, b, similarity):
@@ -205,12 +213,11 @@ def local_dynamics_published(x, weight, bias, mask, valid=None, reference=None):
     Arguments as in :func:`local_dynamics_paper`.
     """
     h, w = valid or x.shape[-2:]
-    foreground, background, _ = regions(mask, valid, reference)
     pictures = []
-    for picture, fg, bg in zip(x, foreground, background):
+    for picture, fg, _, ref in zip(x, *regions(mask, valid, reference)):
         positions = [(i, j) for i in range(h) for j in range(w)]
         queries = [picture[:, i, j] * fg[i, j] for i, j in positions]
-        candidates = [picture[:, i, j] * bg[i, j] for i, j in positions]
+        candidates = [picture[:, i, j] * ref[i, j] for i, j in positions]
         likeness = torch.stack([torch.stack([q @ c for c in candidates]) for q in queries])
         best, nearest = likeness.max(1)
         scale = torch.softmax(best, 0)
@@ -220,7 +227,7 @@ def local_dynamics_published(x, weight, bias, mask, valid=None, reference=None):
                 mixed = scale[n] * candidates[nearest[n]]
                 new[:, i, j] = weight @ torch.cat([mixed, picture[:, i, j]]) + bias
         pictures.append(new)
-    return torch.stack(pictures)
+    return repeat_edge(torch.stack(pictures), valid)
 
 
 def global_dynamics_any(x, state, prefix, kind, at):
@@ -248,7 +255,7 @@ def global_dynamics_mask(x, mask, parameters, valid=None):
     """Eq. 6: each region of the feature map is transformed by its own predicted kernel."""
     valid = valid or x.shape[-2:]
     pictures = []
-    for picture, inside in zip(x, regions(mask)[2]):
+    for picture, inside in zip(x, mask[:, 0] > 0.5):
         foreground, background = region_kernels(picture, parameters, valid)
         pictures.append(
             torch.where(
@@ -257,7 +264,7 @@ def global_dynamics_mask(x, mask, parameters, valid=None):
                 torch.einsum("oc,chw->ohw", background, picture),
             )
         )
-    return torch.stack(pictures)
+    return repeat_edge(torch.stack(pictures), valid)
 
 
 def global_dynamics_learned(x, parameters, valid=None):
@@ -276,4 +283,4 @@ def global_dynamics_learned(x, parameters, valid=None):
         hard = torch.stack([foreground, 1 - foreground])
         choice = hard + soft - soft.detach()
         pictures.append(torch.einsum("rhw,roc,chw->ohw", choice, kernels, picture))
-    return torch.stack(pictures)
+    return repeat_edge(torch.stack(pictures), valid)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import oracle
 import pytest
-from safetensors.torch import load_file
-
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.global_dynamics import GlobalDynamics
 from harmonize_composite.hdnet.local_dynamics import LocalDynamics
 from harmonize_composite.hdnet.normalization import RAIN
 from harmonize_composite.hdnet.regions import Regions
+from safetensors.torch import load_file
 
 FOLDER = os.environ.get("HDNET_GOLDEN")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="HDNET_GOLDEN does not name the folder of golden tensors")

@@ -3,11 +3,10 @@
 import oracle
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.initialisation import near_identity_
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 PRESETS = ["hdnet", "hdnet-lite", "base", "base+ld", "base+mgd", "learned-mask"]
 VARIANTS = [("paper", 1), ("paper", 2), ("paper", 5), ("paper", 9), ("published", 1), (None, 1)]
@@ -90,13 +89,32 @@ def test_every_variant_computes_the_papers_equations(channels, variant, global_d
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 3), (8, 8), (9, 9), (15, 17), (24, 1), (6, 200)])
 @pytest.mark.parametrize("mask", MASKS)
 def test_any_size_and_any_mask_give_a_picture(size, mask):
-    network = HDNet(HDNetConfig(base_channels=2, neighbours=3)).eval()
+    network = random_network(HDNetConfig(base_channels=2, neighbours=3)).float()
     composite = torch.rand(2, 3, *size) * 2 - 1
-    with torch.no_grad():
-        output = network(composite, random_mask(2, *size, mask).float())
-    assert output.shape == composite.shape
-    assert torch.isfinite(output).all()
-    assert output.abs().max() <= 1
+    mask = random_mask(2, *size, mask).float()
+    for reference in (None, torch.zeros_like(mask), torch.rand_like(mask)):
+        output = network(composite, mask, reference)
+        assert output.shape == composite.shape
+        assert torch.isfinite(output).all()
+        assert output.abs().max() <= 1
+
+
+@pytest.mark.parametrize("colour", [None, 0.9])
+@pytest.mark.parametrize("size", [8, 16])
+def test_a_reference_of_a_few_pixels_does_not_upset_the_background(colour, size):
+    """Divided by the deviation of one position, or of a white wall, the other background would explode."""
+    network = random_network(HDNetConfig(base_channels=2)).float()
+    composite = torch.rand(1, 3, 64, 64) * 2 - 1
+    reference = torch.zeros(1, 1, 64, 64)
+    reference[..., 48 : 48 + size, 48 : 48 + size] = 1
+    if colour is not None:
+        composite = torch.where(reference > 0, colour, composite)
+    largest = []
+    for layer in network.decoder:
+        layer.register_forward_hook(lambda layer, inputs, output: largest.append(output.abs().max()))
+    network(composite, random_mask(1, 64, 64, "blob").float(), reference)
+    # normalised features, whose gains here are about 1
+    assert max(largest) < 100
 
 
 @pytest.mark.parametrize("colour", [-1.0, 0.0, 1.0])
