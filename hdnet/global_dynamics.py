@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .regions import Regions
 from .tokens import to_map, to_tokens
@@ -40,14 +41,19 @@ class GlobalDynamics(nn.Module):
             # forward takes the likelier region, backward sees the probabilities
             guide = chosen.to(guide.dtype) + guide[..., :1] - guide[..., :1].detach()
             tokens = torch.lerp(kept, changed, guide.to(kept.dtype))
-        return to_map(tokens, regions.size)
+        return to_map(tokens, regions)
 
     def kernels(self, tokens: Tensor, regions: Regions) -> tuple[Tensor, Tensor]:
         """The two kernels for ``[B, N, C]`` features, ``[B, C, C]`` each, to multiply from the right."""
         channels = tokens.shape[-1]
         weights = regions.valid[:, None].to(tokens.dtype)
         weights = (weights / weights.sum(-1, keepdim=True)).expand(len(tokens), -1, -1)
-        pooled = (weights @ tokens).mT[..., None]
-        kernels = self.expand(torch.sigmoid(self.squeeze(pooled)))
-        kernels = kernels.view(-1, 2, channels, channels).mT
+        with torch.autocast(tokens.device.type, enabled=False):
+            # plain products: convolutions of a single position are slow, their gradients most of all
+            pooled = (weights @ tokens)[:, 0].to(self.squeeze.weight.dtype)
+            hidden = torch.sigmoid(F.linear(pooled, self.squeeze.weight.flatten(1), self.squeeze.bias))
+            groups = self.expand.weight.view(2, channels * channels, -1)
+            kernels = torch.einsum("bgh,gkh->bgk", hidden.view(len(hidden), 2, -1), groups)
+            kernels = kernels + self.expand.bias.view(2, -1)
+        kernels = kernels.view(-1, 2, channels, channels).mT.to(tokens.dtype)
         return kernels[:, 0], kernels[:, 1]

@@ -158,13 +158,15 @@ class Harmonizer:
 def _check_options(resolution: int | str, strength: float, consistency: str) -> None:
     if resolution != "native":
         try:
-            resolution = int(resolution)
-        except (TypeError, ValueError):
-            resolution = 0
-        if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
-            raise ValueError(f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native".')
-    if not 0 <= strength <= 1:
-        raise ValueError(f"The strength must lie in 0..1, not {strength}.")
+            pixels = int(resolution)
+        except (TypeError, ValueError, OverflowError):
+            pixels = 0
+        if not MIN_RESOLUTION <= pixels <= MAX_RESOLUTION:
+            raise ValueError(
+                f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native", not {resolution!r}.'
+            )
+    if not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
+        raise ValueError(f"The strength must be a number in 0..1, not {strength!r}.")
     if consistency not in CONSISTENCY:
         raise ValueError(f"The consistency must be one of {', '.join(CONSISTENCY)}, not {consistency!r}.")
 

@@ -45,25 +45,26 @@ class LocalDynamics(nn.Module):
         with torch.autocast(features.device.type, enabled=False):  # shapes vary: plain float32 products
             tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
             rebuilt = [
-                self._rebuild(own, inside, outside)
+                self._rebuild(own, inside, outside, regions.valid_size[0] * regions.valid_size[1])
                 for own, inside, outside in zip(tokens, regions.foreground, regions.reference)
             ]
             tokens = torch.stack(rebuilt)
-        return to_map(tokens, regions.size).to(features.dtype)
+        return to_map(tokens, regions).to(features.dtype)
 
-    def _rebuild(self, tokens: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-        """One picture: ``[N, C]`` features, ``[N]`` foreground and reference."""
+    def _rebuild(self, tokens: Tensor, inside: Tensor, outside: Tensor, count: int) -> Tensor:
+        """One picture: ``[N, C]`` features, ``[N]`` foreground and reference; ``count`` positions are no padding."""
         positions = inside.nonzero()[:, 0]
         if len(positions) == 0:
             return tokens
         queries, keys = tokens[positions], tokens[outside.nonzero()[:, 0]]
         if self.mode == "published":
-            reference = _published_reference(queries, keys, others=len(tokens) - len(queries))
+            reference = _published_reference(queries, keys, others=count - len(queries))
         elif len(keys) == 0:
             return tokens
         else:
             reference = _nearest_mean(queries, keys, self.neighbours, self.similarity == "cosine")
-        fused = self.linear(torch.cat((reference, queries), dim=1))
+        weight, bias = self.linear.weight.to(tokens.dtype), self.linear.bias.to(tokens.dtype)
+        fused = F.linear(torch.cat((reference, queries), dim=1), weight, bias)
         return tokens.index_copy(0, positions, fused)
 
 

@@ -11,39 +11,30 @@ from .tokens import to_map, to_tokens
 EPSILON = 1e-5
 
 
-def region_moments(tokens: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel over each region.
-
-    Args:
-        tokens: ``[B, N, C]`` features.
-        regions: ``[B or 1, R, N]`` bool.
-
-    Returns:
-        Two tensors ``[B, R, C]``: sum / (n + eps) and sqrt(variance + eps), 0 and sqrt(eps) where empty.
-    """
-    weights = regions.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
-    weights = weights / (weights.sum(-1, keepdim=True) + EPSILON)
-    mean = weights @ tokens
-    # the weights add up to a little less than one, which the second term puts right
-    total = weights.sum(-1, keepdim=True)
-    variance = weights @ tokens.square() - mean.square() * (2 - total)
-    return mean, (variance.clamp(min=0) + EPSILON).sqrt()
-
-
 def instance_norm(features: Tensor, regions: Regions) -> Tensor:
     """Instance normalisation of ``[B, C, H, W]`` without affine parameters; padding does not count."""
     with torch.autocast(features.device.type, enabled=False):
         tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
-        mean, deviation = region_moments(tokens, regions.valid[:, None])
-        tokens = torch.addcmul(-mean / deviation, tokens, 1 / deviation)
-    return to_map(tokens, regions.size).to(features.dtype)
+        weights = regions.valid[:, None].to(tokens.dtype)
+        weights = (weights / weights.sum(-1, keepdim=True)).expand(len(tokens), -1, -1)
+        # centred first: the square of the mean would drown the variance of a flat picture
+        centred = tokens - weights @ tokens
+        tokens = centred * (weights @ centred.square() + EPSILON).rsqrt()
+    return to_map(tokens, regions).to(features.dtype)
+
+
+def _averaging(regions: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
+    """Weights ``[B, regions, N]`` that sum over a region and divide by n + eps."""
+    weights = torch.stack(regions, dim=1).to(tokens.dtype)
+    return weights / (weights.sum(-1, keepdim=True) + EPSILON)
 
 
 class RAIN(nn.Module):
     """Region-aware adaptive instance normalisation (Ling et al., CVPR 2021).
 
     The background is normalised by its own statistics; the foreground is normalised by its own and then
-    given those of the background. Each region has its own gain and offset, zero at the start.
+    given those of the reference, which is the background unless the user narrows it. Each region has its
+    own gain and offset, zero at the start. Of an empty region mean and variance are 0.
     """
 
     def __init__(self, channels: int) -> None:
@@ -54,20 +45,24 @@ class RAIN(nn.Module):
         self.background_beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, features: Tensor, regions: Regions) -> Tensor:
-        """Normalises ``[B, C, H, W]``; positions outside both regions are treated as background."""
+        """Normalises ``[B, C, H, W]``."""
         with torch.autocast(features.device.type, enabled=False):
             tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
-            both = torch.stack((regions.foreground, regions.reference), dim=1)
-            mean, deviation = region_moments(tokens, both)
-            mean_f, mean_b = mean.split(1, dim=1)
-            deviation_f, deviation_b = deviation.split(1, dim=1)
-            # either region is an affine map of the features: x * scale + shift
-            scale_b = (1 + self.background_gamma) / deviation_b
-            shift_b = self.background_beta - mean_b * scale_b
-            scale_f = (1 + self.foreground_gamma) * deviation_b / deviation_f
-            shift_f = (1 + self.foreground_gamma) * mean_b + self.foreground_beta - mean_f * scale_f
+            weights = _averaging((regions.foreground, regions.background), tokens)
+            mean_f, mean_b = (weights @ tokens).split(1, dim=1)
+            # centred first: the square of a mean would drown the variance of a flat region
             inside = regions.foreground[..., None]
-            tokens = torch.addcmul(
-                torch.where(inside, shift_f, shift_b), tokens, torch.where(inside, scale_f, scale_b)
-            )
-        return to_map(tokens, regions.size).to(features.dtype)
+            centred = tokens - torch.where(inside, mean_f, mean_b)
+            deviation_f, deviation_b = (weights @ centred.square() + EPSILON).sqrt().split(1, dim=1)
+            mean_r, deviation_r = mean_b, deviation_b
+            if regions.reference is not regions.background:
+                weights = _averaging((regions.reference,), tokens)
+                mean_r = weights @ tokens
+                deviation_r = (weights @ (tokens - mean_r).square() + EPSILON).sqrt()
+            # either region is an affine map of its centred features
+            scale_b = (1 + self.background_gamma) / deviation_b
+            scale_f = (1 + self.foreground_gamma) * deviation_r / deviation_f
+            shift_f = (1 + self.foreground_gamma) * mean_r + self.foreground_beta
+            shift = torch.where(inside, shift_f, self.background_beta)
+            tokens = torch.addcmul(shift, centred, torch.where(inside, scale_f, scale_b))
+        return to_map(tokens, regions).to(features.dtype)

@@ -15,15 +15,19 @@ class Regions:
 
     Attributes:
         foreground: ``[B, H*W]`` bool, the positions to change.
-        reference: ``[B, H*W]`` bool, the background positions whose statistics and features count.
+        background: ``[B, H*W]`` bool, all others that are not padding.
+        reference: ``[B, H*W]`` bool, the background positions that the foreground learns from.
         valid: ``[1 or B, H*W]`` bool, all positions that are not padding.
         size: ``(H, W)``.
+        valid_size: ``(h, w)`` of what is not padding, at the top left.
     """
 
     foreground: Tensor
+    background: Tensor
     reference: Tensor
     valid: Tensor
     size: tuple[int, int]
+    valid_size: tuple[int, int]
 
     @classmethod
     def from_mask(
@@ -36,20 +40,15 @@ class Regions:
             valid_size: ``(h, w)`` of the picture at the top left; what lies outside is padding.
             reference: ``[B, 1, H, W]`` in 0..1, 1 = may serve as reference; everything by default.
         """
-        size = mask.shape[-2:]
-        valid = torch.ones(1, *size, dtype=torch.bool, device=mask.device)
-        if valid_size is not None:
-            valid[:, valid_size[0] :] = False
-            valid[:, :, valid_size[1] :] = False
+        size = (mask.shape[-2], mask.shape[-1])
+        valid_size = valid_size or size
+        valid = torch.zeros(1, *size, dtype=torch.bool, device=mask.device)
+        valid[:, : valid_size[0], : valid_size[1]] = True
         valid = valid.flatten(1)
         inside = mask[:, 0].flatten(1) > 0.5
-        usable = valid if reference is None else valid & (reference[:, 0].flatten(1) > 0.5)
-        return cls(inside & valid, usable & ~inside, valid, (size[0], size[1]))
-
-    @property
-    def all_valid(self) -> bool:
-        """Whether there is no padding."""
-        return self.valid.shape[1] == self.size[0] * self.size[1] and bool(self.valid.all())
+        background = valid & ~inside
+        usable = background if reference is None else background & (reference[:, 0].flatten(1) > 0.5)
+        return cls(inside & valid, background, usable, valid, size, valid_size)
 
 
 def region_pyramid(

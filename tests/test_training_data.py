@@ -83,10 +83,17 @@ def assert_same(pair, other):
 # Photographs
 
 
+def test_a_loose_region_is_larger_or_smaller_than_its_mask_by_at_most_3_percent():
+    mask = np.zeros((100, 100), np.uint8)
+    mask[30:70, 30:70] = 255
+    areas = {int(np.count_nonzero(augment.loosen(mask, np.random.default_rng(seed)))) for seed in range(60)}
+    assert areas == {side**2 for side in (34, 36, 38, 42, 44, 46)}
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), size=st.integers(8, 80))
 def test_a_pair_differs_from_its_photograph_only_in_the_foreground(folder_of_photos, seed, size):
-    source = Photographs(folder_of_photos)
+    source = Photographs(folder_of_photos, augmentation=Augmentation(loose_region=0))
     pair = source.sample(seed % len(source), np.random.default_rng(seed), size)
     assert pair["composite"].shape == pair["real"].shape == (size, size, 3)
     assert pair["mask"].shape == (size, size)

@@ -24,12 +24,16 @@ class Augmentation:
         crop: A random part of the picture instead of all of it.
         flip: Left and right exchanged.
         mask_jitter: The mask grown, shrunk or softened, as a segmenter or a brush would.
+        loose_region: Colours are changed in a region larger or smaller than the mask. Where the two are
+            always the same, the pixels of the object just outside the mask keep their true colour,
+            and a network learns to read the answer there, which no real composite offers.
         jpeg: The composite re-encoded as JPEG, so that its background differs from the real one.
     """
 
     crop: float = 1.0
     flip: float = 0.5
     mask_jitter: float = 0.0
+    loose_region: float = 0.5
     jpeg: float = 0.0
 
     def __post_init__(self):
@@ -40,6 +44,10 @@ class Augmentation:
     def box(self, mask: Image.Image, rng: np.random.Generator) -> Box | None:
         """The part of the picture to use; None for all of it."""
         return random_crop(mask, rng) if rng.random() < self.crop else None
+
+    def region(self, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Where the colours of a photograph are changed; uint8 `[H, W]` like the mask."""
+        return loosen(mask, rng) if rng.random() < self.loose_region else mask
 
     def __call__(self, pair: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Flip, jitter the mask and re-encode the composite, each by its chance."""
@@ -54,7 +62,7 @@ class Augmentation:
 
 
 USUAL = Augmentation()
-NONE = Augmentation(crop=0, flip=0)
+NONE = Augmentation(crop=0, flip=0, loose_region=0)
 
 
 def random_crop(mask: Image.Image, rng: np.random.Generator) -> Box | None:
@@ -95,6 +103,14 @@ def jitter_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, reach)))
     changed = np.asarray(image)
+    return changed if changed.max() > 127 and changed.min() < 128 else mask
+
+
+def loosen(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Grow a mask by up to 3 % of its shorter side, or shrink it, one time in four; uint8 `[H, W]`."""
+    radius = int(rng.integers(1, max(2, round(0.03 * min(mask.shape))) + 1))
+    grow = ImageFilter.MaxFilter if rng.random() < 0.75 else ImageFilter.MinFilter
+    changed = np.asarray(Image.fromarray(mask).filter(grow(2 * radius + 1)))
     return changed if changed.max() > 127 and changed.min() < 128 else mask
 
 

@@ -83,7 +83,8 @@ class Photographs:
             real, mask = np.asarray(real), np.asarray(mask)
             pair = {"composite": real, "mask": mask, "real": real}
         else:
-            pair = self._compose(real, mask, photo, rng)
+            region = self.augmentation.region(np.asarray(mask), rng)
+            pair = self._compose(real, mask, photo, rng, region)
         return self.augmentation(pair, rng)
 
     def whole(
@@ -123,11 +124,17 @@ class Photographs:
         return picture, mask
 
     def _compose(
-        self, picture: Image.Image, mask: Image.Image, photo: int, rng: np.random.Generator
+        self,
+        picture: Image.Image,
+        mask: Image.Image,
+        photo: int,
+        rng: np.random.Generator,
+        region: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
+        """The pair of a photograph; its colours change in `region`, by default in the mask."""
         composite, foreground = np.asarray(picture), np.asarray(mask)
         pair = {"composite": composite, "mask": foreground, "real": composite}
-        inside = foreground > 0
+        inside = (foreground if region is None else region) > 0
         if not inside.any():  # a thin object that vanished with the resizing
             return pair
         image = composite.astype(np.float32) / 255
