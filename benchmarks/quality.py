@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..training.baselines import BASELINES
 from ..training.cases import validation_cases
 from ..training.evaluate import Harmonize, Score, by_network, evaluate
-from ..training.files import write_whole
+from ..weights.whole_files import write_whole
 from ..training.metrics import average, worse_fraction
 from ..training.photos import Photographs
 

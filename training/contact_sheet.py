@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .evaluate import Case, Harmonize, Protocol, Score, harmonized, input_picture
-from .files import write_whole
+from ..weights.whole_files import write_whole
 from .report import NETWORK
 
 CELL = 256

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from .files import write_whole
+from ..weights.whole_files import write_whole
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .files import write_whole
+from ..weights.whole_files import write_whole
 from .iharmony4 import FOLDERS, SPLITS, find_lists, find_subsets
 from .image_files import (
     EXTENSIONS,

@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from .files import write_whole
+from ..weights.whole_files import write_whole
 from .image_files import PictureError, save_image
 from .parallel import for_each
 from .photos import Photographs

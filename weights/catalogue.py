@@ -1,0 +1,71 @@
+"""The weights that are known by name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import WeightsError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Named weights; what they were trained on and what they reach stands in the file's own metadata.
+
+    Attributes:
+        name: What a user types.
+        file: The file in this folder.
+        sha256: Of the file.
+        architecture: Preset of :class:`~..hdnet.HDNetConfig`.
+        licence: SPDX name.
+        paper: What the network comes from.
+        resolution: The working resolution they were trained for, pixels.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    architecture: str
+    licence: str
+    paper: str
+    resolution: int
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return FOLDER / self.file
+
+
+PAPER = "Chen et al., Hierarchical Dynamic Image Harmonization, ACM MM 2023"
+CATALOGUE = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="hdnet-lite",
+            file="hdnet_lite.safetensors",
+            sha256="b7f183685a0e461f4be2e7a5d1ac7ce9d7c15d8eb2cc73b5f16bf35a9cce4e16",
+            architecture="hdnet-lite",
+            licence="MIT",
+            paper=PAPER,
+            resolution=256,
+        ),
+    )
+}
+
+
+def find(name: str) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        WeightsError: There is none; the message lists the known names and the nearest.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    near = difflib.get_close_matches(name, CATALOGUE, 1)
+    raise WeightsError(
+        f"Unknown weights {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; known: "
+        f"{', '.join(CATALOGUE)}, or give a .safetensors file or hub:owner/repo[/file][@revision]."
+    )

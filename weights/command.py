@@ -1,0 +1,118 @@
+"""`harmonize weights`: list, inspect, convert, export, fetch, package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the sub-commands."""
+    commands = parser.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="the weights known by name")
+
+    inspect = commands.add_parser("inspect", help="what a file holds: network, figures, licence, sha256")
+    inspect.add_argument("file", metavar="FILE", help="a .safetensors file, or a known name")
+
+    convert = commands.add_parser("convert", help="turn a checkpoint of the published code into a safetensors file")
+    convert.add_argument("input", metavar="IN.pth", type=Path)
+    convert.add_argument("output", metavar="OUT.safetensors", type=Path)
+    convert.add_argument(
+        "--local-dynamics",
+        choices=("published", "paper"),
+        default="published",
+        help="how the checkpoint was trained: by that code as it is, or by the paper's equations (default: published)",
+    )
+    convert.add_argument("--neighbours", type=int, default=1, metavar="K", help="neighbours K (default: 1)")
+    convert.add_argument("--learned-mask", action="store_true", help="the variant with a learned guide (HDNet*)")
+    convert.add_argument("--note", metavar="TEXT", help="where the checkpoint comes from, kept in the file")
+
+    export = commands.add_parser("export", help="write a .pth for the published code")
+    export.add_argument("input", metavar="IN", help="a .safetensors file, or a known name")
+    export.add_argument("output", metavar="OUT.pth", type=Path)
+
+    fetch = commands.add_parser("fetch", help="download from the Hugging Face Hub and say where the file is")
+    fetch.add_argument("name", metavar="NAME", help="hub:owner/repo[/file][@revision], or a known name")
+    fetch.add_argument("--folder", type=Path, metavar="DIR", help="where to keep it (default: the Hub's cache)")
+
+    package = commands.add_parser("package", help="write the folder that a Hub repository needs")
+    package.add_argument("file", metavar="FILE", help="a .safetensors file, or a known name")
+    package.add_argument("folder", metavar="DIR", type=Path)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs a sub-command and prints what it did.
+
+    Raises:
+        WeightsError: What was asked for cannot be done; the message says why.
+    """
+    return globals()[f"_{args.weights_command}"](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from .catalogue import CATALOGUE
+    from .network_files import read_metadata
+
+    for entry in CATALOGUE.values():
+        print(f"{entry.name}  ({entry.path.stat().st_size / 1e6:.1f} MB, {entry.licence}, {entry.path})")
+        metadata = read_metadata(entry.path)
+        for key in ("title", "figures"):
+            if key in metadata:
+                print(f"  {metadata[key]}")
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from .load import locate
+    from .network_files import CARD_KEYS, read_metadata, read_network
+    from .whole_files import sha256_of
+
+    path = locate(args.file)
+    network, metadata = read_network(path), read_metadata(path)
+    config = network.config
+    print(path)
+    print(f"  network         HDNet, {sum(p.numel() for p in network.parameters()):,} parameters")
+    print(f"  base channels   {config.base_channels}")
+    print(f"  input channels  {config.in_channels}")
+    print(f"  local dynamics  {config.local_dynamics or 'none'}, {config.neighbours} neighbour(s)")
+    print(f"  global dynamics {config.global_dynamics or 'none'}")
+    for key in CARD_KEYS:
+        if key in metadata:
+            print(f"  {key.replace('_', ' '):<15} {metadata[key]}")
+    print(f"  sha256          {sha256_of(path)}")
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from .network_files import save_network
+    from .published import read_published
+
+    network = read_published(args.input, args.local_dynamics, args.neighbours, args.learned_mask)
+    save_network(network, args.output, {"source": args.note or f"converted from {args.input.name}"})
+    print(f"Wrote {args.output}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from .load import load_network
+    from .published import write_published
+
+    write_published(load_network(args.input), args.output)
+    print(f"Wrote {args.output}")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from .load import locate
+
+    print(locate(args.name, args.folder))
+    return 0
+
+
+def _package(args: argparse.Namespace) -> int:
+    from .load import locate
+    from .package import package
+
+    for path in package(locate(args.file), args.folder):
+        print(f"Wrote {path}")
+    return 0

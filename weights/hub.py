@@ -1,0 +1,119 @@
+"""Weights from the Hugging Face Hub, by its own client.
+
+``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and a user's token work as everywhere. The client downloads under a
+temporary name and moves the whole file into place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .errors import WeightsError
+from .whole_files import sha256_of
+
+DEFAULT_FILE = "model.safetensors"
+SOURCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+?))?(?:@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file on the Hub: repository, name in it and revision (branch, tag or commit; None for the newest)."""
+
+    repo: str
+    file: str
+    revision: str | None
+
+    @classmethod
+    def parse(cls, source: str) -> HubFile:
+        """Reads ``hub:owner/repo[/file][@revision]``.
+
+        Raises:
+            WeightsError: It does not look like that, or names no safetensors file.
+        """
+        match = SOURCE.fullmatch(source)
+        if not match:
+            raise WeightsError(f"{source!r} is no Hub address; write hub:owner/repo[/file][@revision].")
+        file = match["file"] or DEFAULT_FILE
+        if not file.endswith(".safetensors") or ".." in file.split("/"):
+            raise WeightsError(f"{source!r}: only .safetensors files are taken from the Hub, not {file!r}.")
+        return cls(match["repo"], file, match["revision"])
+
+
+def fetch(source: str, folder: str | Path | None = None, sha256: str | None = None) -> Path:
+    """Returns the local copy of a file on the Hub, downloading it if need be.
+
+    A copy that is here already is used without asking the Hub, unless a revision is named that it may not be.
+
+    Args:
+        source: ``hub:owner/repo[/file][@revision]``.
+        folder: Where to keep it (as ``owner--repo[@revision]/file``); the Hub client's cache by default.
+        sha256: What the file must have; otherwise it is removed and not used.
+
+    Raises:
+        WeightsError: It cannot be had; the message says what, from where and where to put it by hand.
+    """
+    import httpx
+    import huggingface_hub
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = HubFile.parse(source)
+    if folder is None:
+        cached = huggingface_hub.try_to_load_from_cache(wanted.repo, wanted.file, revision=wanted.revision)
+        if isinstance(cached, str):
+            return _checked(Path(cached), sha256)
+        target, where = None, "a folder of yours and give its path instead"
+    else:
+        name = wanted.repo.replace("/", "--") + (f"@{wanted.revision.replace('/', '--')}" if wanted.revision else "")
+        target = where = Path(folder) / name / wanted.file
+        if target.is_file():
+            return _checked(target, sha256)
+    try:
+        if target is None:
+            found = huggingface_hub.hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision)
+            return _checked(Path(found), sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # checked before it gets its name: nobody ever sees a part of a file, or a wrong one
+        with TemporaryDirectory(prefix=".download-", dir=target.parent) as staging:
+            found = huggingface_hub.hf_hub_download(
+                wanted.repo, wanted.file, revision=wanted.revision, cache_dir=staging
+            )
+            os.replace(_checked(Path(found), sha256).resolve(), target)
+        return target
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        address = f"{constants.ENDPOINT}/{wanted.repo}/resolve/{wanted.revision or 'main'}/{wanted.file}"
+        digest = f" (sha256 {sha256})" if sha256 else ""
+        raise WeightsError(
+            f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{digest} into {where}."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "there is no such repository, or it is not public"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "the repository has no such revision"
+    if isinstance(error, errors.RemoteEntryNotFoundError):
+        return "the repository has no such file"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return "it is not on this machine, and the Hub cannot be asked"
+    return f"{type(error).__name__}: the download failed"
+
+
+def _checked(path: Path, sha256: str | None) -> Path:
+    """The path, if the file has this digest, or the one that the Hub gave for it."""
+    named = path.resolve().name  # the Hub's cache names large files by their digest
+    wanted = sha256 or (named if re.fullmatch("[0-9a-f]{64}", named) else None)
+    if wanted is not None and sha256_of(path) != wanted:
+        size = path.stat().st_size
+        path.resolve().unlink()
+        raise WeightsError(
+            f"{path.name}: the downloaded file ({size} bytes) has not the sha256 {wanted} and was removed; try again."
+        )
+    return path

@@ -1,0 +1,52 @@
+"""One door to all weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .catalogue import CATALOGUE, find
+from .errors import WeightsError
+from .whole_files import sha256_of
+
+if TYPE_CHECKING:
+    from ..hdnet import HDNet
+
+
+def load_network(source: str | Path = "hdnet-lite", *, device: str = "cpu", folder: str | Path | None = None) -> HDNet:
+    """Loads a network for inference.
+
+    Args:
+        source: A name of the catalogue, a ``.safetensors`` file, or ``hub:owner/repo[/file][@revision]``.
+        device: Where to put it.
+        folder: Where files from the Hub are kept; its usual cache by default.
+
+    Returns:
+        The network in eval mode, float32, without gradients.
+
+    Raises:
+        WeightsError: Unknown, damaged, foreign or not to be had.
+    """
+    from .network_files import read_network
+
+    return read_network(locate(source, folder)).to(device)
+
+
+def locate(source: str | Path, folder: str | Path | None = None) -> Path:
+    """The file behind a source, downloaded if it is on the Hub and not here yet; see :func:`load_network`."""
+    text = str(source)
+    if text.startswith("hub:"):
+        from .hub import fetch
+
+        return fetch(text, folder)
+    if text in CATALOGUE or not (isinstance(source, Path) or "/" in text or "\\" in text or "." in text):
+        entry = find(text)
+        if not entry.path.is_file():
+            raise WeightsError(f"{entry.path}: the weights {text!r} are missing from this installation; reinstall it.")
+        if sha256_of(entry.path) != entry.sha256:
+            raise WeightsError(f"{entry.path}: this file is not the {text!r} that was shipped; reinstall the package.")
+        return entry.path
+    path = Path(source)
+    if path.suffix.lower() in (".pth", ".pt", ".ckpt", ".bin") and path.is_file():
+        raise WeightsError(f"{path}: pickled checkpoints are not loaded; use 'harmonize weights convert' first.")
+    return path

@@ -1,0 +1,165 @@
+"""Networks in safetensors files that explain themselves.
+
+Width, input channels and variant are read off the tensors. The metadata adds what no tensor shows:
+
+=================  ==========================================================================
+key                meaning
+=================  ==========================================================================
+local_dynamics     ``paper`` or ``published`` (see :class:`~..hdnet.HDNetConfig`)
+neighbours         K, ``1`` to ``9``
+title              a line for people
+licence            SPDX name of the licence of the weights
+training_data      what they were trained on, with sources and terms
+training           how: pictures seen, sizes, time, machine
+figures            what they reach, on what, beside the untouched composite
+limits             what they are known to do badly
+source             paper, or where a converted checkpoint came from
+=================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import WeightsError
+from .whole_files import write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..hdnet import HDNet, HDNetConfig
+
+CARD_KEYS = ("title", "licence", "training_data", "training", "figures", "limits", "source")
+
+
+def save_network(
+    network: HDNet, path: str | Path, metadata: dict[str, str] | None = None, dtype: str = "float32"
+) -> None:
+    """Writes a network to a safetensors file, whole or not at all.
+
+    Args:
+        network: Its parameters and configuration are stored.
+        path: The file; missing folders are made.
+        metadata: More to say about it, strings only; see the table above.
+        dtype: ``"float32"``, or ``"float16"`` for half the size.
+    """
+    import torch
+    from safetensors.torch import save
+
+    config = network.config
+    facts = {"format": "harmonize-composite", "neighbours": str(config.neighbours)}
+    if config.local_dynamics:
+        facts["local_dynamics"] = config.local_dynamics
+    kind = getattr(torch, dtype)
+    tensors = {name: tensor.detach().cpu().to(kind).contiguous() for name, tensor in network.state_dict().items()}
+    data = save(tensors, {**(metadata or {}), **facts})
+    write_whole(path, lambda file: file.write(data))
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file.
+
+    Raises:
+        WeightsError: The file is missing or is no safetensors file.
+    """
+    return _read(path, tensors=False)[1]
+
+
+def read_network(path: str | Path) -> HDNet:
+    """Builds the network that a safetensors file holds, float32 on the CPU, for inference.
+
+    Files with the published code's parameter names are taken too; see :mod:`.published`.
+
+    Raises:
+        WeightsError: The file is missing, damaged or foreign; tensors are missing, left over, of a wrong shape
+            or not finite.
+    """
+    tensors, metadata = _read(path)
+    from .published import from_published, looks_published
+
+    if looks_published(tensors):
+        tensors = from_published(tensors)
+        metadata = {"local_dynamics": "published", "neighbours": metadata.get("neighbors", "1"), **metadata}
+    return build_network(tensors, metadata, str(path))
+
+
+def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
+    """Builds a network from its tensors; strict. ``name`` says in errors whose they are."""
+    import torch
+
+    from ..hdnet import HDNet
+
+    config = _config(tensors, metadata, name)
+    with torch.device("meta"):  # shapes only: no time is spent on initial values
+        network = HDNet(config)
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or surplus:
+        raise WeightsError(
+            f"{name}: these are not the weights of an HDNet: "
+            + "; ".join(
+                f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+                for what, keys in (("tensors missing", missing), ("left over", surplus))
+                if keys
+            )
+            + "."
+        )
+    for key, shape in expected.items():
+        tensor = tensors[key]
+        if tuple(tensor.shape) != shape:
+            raise WeightsError(
+                f"{name}: the tensor {key} has the shape {list(tensor.shape)} but should have {list(shape)}."
+            )
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise WeightsError(f"{name}: the tensor {key} does not hold finite floating-point values; get a new copy.")
+    network.load_state_dict({key: tensors[key].float() for key in expected}, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNetConfig:
+    from ..hdnet import HDNetConfig
+
+    first = tensors.get("encoder.0.weight")
+    if first is None or first.dim() != 4:
+        raise WeightsError(
+            f"{name}: there is no HDNet in this file; if it is a checkpoint of the published code, "
+            "convert it with 'harmonize weights convert'."
+        )
+    local = "local_dynamics.linear.weight" in tensors
+    learned = "global_dynamics.0.guide.weight" in tensors
+    masked = "global_dynamics.0.squeeze.weight" in tensors
+    try:
+        return HDNetConfig(
+            base_channels=first.shape[0],
+            in_channels=first.shape[1],
+            local_dynamics=metadata.get("local_dynamics", "paper") if local else None,
+            neighbours=int(metadata.get("neighbours", 1)),
+            global_dynamics="learned" if learned else "mask" if masked else None,
+        )
+    except ValueError as error:
+        raise WeightsError(f"{name}: {error}") from error
+
+
+def _read(path: str | Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}
+            return found, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: {_what_it_is(path)}") from error
+
+
+def _what_it_is(path: Path) -> str:
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK") or start.startswith(b"\x80"):
+        return "this is a pickled checkpoint, not safetensors; convert it with 'harmonize weights convert'."
+    if start[8:9] == b"{":
+        return "this safetensors file is damaged or cut short; download it again."
+    return "this is not a safetensors file."
