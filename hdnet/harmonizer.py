@@ -96,7 +96,7 @@ class Harmonizer:
         Raises:
             ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
         """
-        _check_options(resolution, strength, consistency)
+        check_options(resolution, strength, consistency)
         frames = check_frames(image, mask, background, reference_mask)
         if feather:
             masks = [feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))]
@@ -155,7 +155,8 @@ class Harmonizer:
             work.target = picture[..., : work.source.shape[-1]].add(1).div_(2).clamp_(0, 1)
 
 
-def _check_options(resolution: int | str, strength: float, consistency: str) -> None:
+def check_options(resolution: int | str, strength: float, consistency: str) -> None:
+    """Raises ValueError, in one sentence, where an option of :class:`Harmonizer` is out of range."""
     if resolution != "native":
         try:
             pixels = int(resolution)
