@@ -1,173 +1,276 @@
-"""Picture files to tensors and back."""
+"""Picture files to tensors and back, with what photographers and artists keep in them."""
 
 from __future__ import annotations
 
 import io
+import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 from .weights.whole_files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ORIENTATION = 0x0112
+logger = logging.getLogger(__name__)
+
+# TIFF stays uncompressed: compressed, libtiff refuses EXIF.
 FORMATS = {
-    ".png": {"format": "PNG"},
-    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    ".webp": {"format": "WEBP", "lossless": True, "exact": True},
-    ".tif": {"format": "TIFF", "compression": "tiff_lzw"},
-    ".tiff": {"format": "TIFF", "compression": "tiff_lzw"},
-    ".avif": {"format": "AVIF", "quality": 95},
-    ".bmp": {"format": "BMP"},
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
+    ".bmp": ("BMP", {}),
 }
-EXTENSIONS = tuple(FORMATS)
+OPAQUE = ("JPEG", "BMP")
+
+# What Pillow raises for broken files, across formats and versions.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+# Tags of TIFF's main directory that describe people and cameras; the others describe the file they came in.
+DESCRIPTIVE_TAGS = {
+    ExifTags.Base[name]
+    for name in (
+        "DocumentName ImageDescription Make Model Software DateTime Artist HostComputer Copyright Rating "
+        "XPTitle XPComment XPAuthor XPKeywords XPSubject"
+    ).split()
+}
 
 
 class PictureError(ValueError):
-    """A picture file that cannot be read or written; the message names it and says what to do."""
+    """A picture that cannot be read or written; the message names the file and says what to do."""
 
 
-@dataclass
-class Picture:
-    """A picture as it was read.
+@dataclass(frozen=True)
+class PictureInfo:
+    """What a file says beside its pixels, ready to be written into another.
 
     Attributes:
-        pixels: float32 ``[1, H, W, 3]``, or 4 with alpha, in 0..1.
-        metadata: What :func:`save_picture` writes back: ``exif``, ``icc_profile``, ``dpi``.
+        exif: EXIF as Pillow writes it, upright and without a thumbnail.
+        icc_profile: The RGB profile the values are in; None means sRGB.
+        dpi: Pixels per inch, across and down.
+        xmp: The XMP packet.
+        text: Texts of a PNG, such as the workflow that ComfyUI stores.
     """
 
-    pixels: Tensor
-    metadata: dict = field(default_factory=dict)
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    text: dict[str, str] = field(default_factory=dict)
 
 
-def read_picture(path: str | Path) -> Picture:
-    """Reads a picture, turned upright; grey, palette, CMYK and 16-bit pictures become RGB in 0..1.
+def read_picture(path: str | Path) -> tuple[Tensor, PictureInfo]:
+    """Reads a picture, turned upright.
+
+    Grey and palette pictures become RGB, CMYK does so through its profile. RGB values stay as they are stored.
+
+    Args:
+        path: A file of any format that Pillow reads; of several pages or frames the first.
+
+    Returns:
+        float32 ``[1, H, W, 3]``, or ``[1, H, W, 4]`` where the picture has an alpha channel, in 0..1; and what
+        to hand to :func:`save_picture`.
 
     Raises:
-        PictureError: There is no such file, or it is not a picture, damaged, or holds NaN or infinity.
+        PictureError: It cannot be read, or holds values that are no picture.
     """
-    picture = _open(path)
-    metadata = {key: picture.info[key] for key in ("icc_profile", "dpi") if picture.info.get(key)}
-    exif = picture.getexif()
-    if exif:
-        exif.pop(ORIENTATION, None)  # the pixels are upright now
-        metadata["exif"] = exif.tobytes()
-    if picture.mode == "CMYK":
-        picture, metadata["icc_profile"] = _from_cmyk(picture, metadata.get("icc_profile"))
-    pixels = _values(picture, path)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return Picture(_tensor(pixels), {key: value for key, value in metadata.items() if value})
+    picture, info = _open(path)
+    has_alpha = picture.has_transparency_data
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        values = np.repeat(_deep_grey(picture, path)[..., None], 3, -1)
+    else:
+        rgb = _to_srgb(picture) if info.icc_profile is None else picture
+        values = np.asarray(rgb.convert("RGBA" if has_alpha else "RGB"), np.float32) / 255
+    return _tensor(values), info
 
 
 def read_mask(path: str | Path) -> Tensor:
-    """Reads a mask: its alpha channel where that says something, else its brightness.
+    """Reads a mask, turned upright: its alpha channel unless that is constant, otherwise its luminance.
 
     Returns:
-        float32 ``[1, H, W]`` in 0..1, 1 = the foreground.
+        float32 ``[1, H, W]`` in 0..1.
 
     Raises:
-        PictureError: As :func:`read_picture`.
+        PictureError: It cannot be read, or holds values that are no mask.
     """
-    picture = _open(path)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        alpha = picture.convert("RGBA").getchannel("A")
-        if alpha.getextrema()[0] != alpha.getextrema()[1]:
-            return _tensor(_values(alpha, path))
-        picture = picture.convert("RGB")
-    values = _values(picture if picture.mode in ("1", "L", "F", "I") or picture.mode.startswith("I;") else picture.convert("L"), path)
-    return _tensor(values)
+    mask, _ = _open(path)
+    if mask.mode in ("I", "F") or mask.mode.startswith("I;16"):
+        return _tensor(_deep_grey(mask, path))
+    if mask.has_transparency_data:
+        rgba = mask.convert("RGBA")
+        low, high = rgba.getextrema()[3]
+        mask = rgba.getchannel("A") if low < high else rgba.convert("RGB")
+    values = np.asarray((mask.convert("RGB") if mask.mode == "P" else mask).convert("L"), np.float32)
+    # a file of zeros and ones was meant as such
+    return _tensor(values / (1 if values.max() == 1 else 255))
 
 
-def save_picture(pixels: Tensor, path: str | Path, metadata: dict | None = None) -> None:
-    """Writes a picture, whole or not at all; the extension decides the format.
+def save_picture(picture: Tensor, path: str | Path, info: PictureInfo | None = None) -> None:
+    """Writes a picture, whole or not at all; values are rounded to 8 bits.
 
-    An 8-bit picture that was read and not changed has the same pixels again in PNG, TIFF, WebP and BMP; JPEG
-    and AVIF are written at quality 95.
+    PNG, TIFF, BMP and WebP keep every pixel; JPEG and AVIF are written at quality 95 with full chroma.
 
     Args:
-        pixels: float ``[1, H, W, 3 or 4]`` or ``[H, W, 3 or 4]`` in 0..1; alpha is dropped where the format has none.
-        path: Its folder must exist.
-        metadata: Of :class:`Picture`.
+        picture: ``[1, H, W, C]`` or ``[H, W, C]`` in 0..1 with C = 3 or 4; or ``[1, H, W]``, grey.
+        path: Its extension chooses the format; the folder must exist.
+        info: What :func:`read_picture` gave.
 
     Raises:
-        PictureError: The extension is unknown, or the folder missing or not writable.
+        PictureError: The extension is unknown, or the folder is missing or cannot be written to.
+        ValueError: The picture holds NaN or infinite values.
     """
-    path = check_output(path)
-    array = pixels.detach().cpu().reshape(pixels.shape[-3:]).float().clamp(0, 1).mul(255).round().byte().numpy()
-    options = dict(FORMATS[path.suffix.lower()])
-    if options["format"] in ("JPEG", "BMP"):
-        array = np.ascontiguousarray(array[..., :3])
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, **options, **(metadata or {}))
-    try:
-        write_whole(path, lambda file: file.write(buffer.getbuffer()))
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be written ({error.strerror or error}); choose another place.") from error
+    check_output(path)
+    path, info = Path(path), info or PictureInfo()
+    values = picture.detach().cpu().float().numpy()
+    if values.ndim == 4 or values.shape[-1] not in (3, 4):
+        values = values[0]
+    if not np.isfinite(values).all():
+        raise ValueError("The picture holds NaN or infinite values and is not saved.")
+    image = Image.fromarray((values.clip(0, 1) * 255).round().astype(np.uint8))
+    kind, options = FORMATS[path.suffix.lower()]
+    if kind in OPAQUE and image.mode == "RGBA":
+        image = _flatten(image, path)
+
+    about = {"exif": info.exif, "icc_profile": info.icc_profile, "dpi": info.dpi, "xmp": info.xmp}
+    if kind == "PNG":
+        about = {**about, "pnginfo": _png_texts(info)}
+    data = io.BytesIO()
+    image.save(data, kind, **options, **{key: value for key, value in about.items() if value})
+    write_whole(path, lambda file: file.write(data.getbuffer()))
 
 
-def check_output(path: str | Path) -> Path:
-    """The path, if a picture can be written there as far as can be told before the work.
+def check_output(path: str | Path) -> None:
+    """Says before the work is done whether its result can be written.
 
     Raises:
-        PictureError: The extension is unknown or the folder missing.
+        PictureError: The extension is unknown, or the folder is missing or cannot be written to.
     """
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise PictureError(f"{path}: unknown picture format {path.suffix!r}; use one of {', '.join(FORMATS)}.")
+    Image.init()
+    writable = [extension for extension, (kind, _) in FORMATS.items() if kind in Image.SAVE]
+    if path.suffix.lower() not in writable:
+        raise PictureError(f"{path}: the name must end in one of {' '.join(writable)}.")
     if not path.parent.is_dir():
-        raise PictureError(f"{path}: there is no folder {path.parent}; make it first.")
-    return path
+        raise PictureError(f"{path}: the folder {path.parent} does not exist; make it first.")
+    if path.is_dir():
+        raise PictureError(f"{path}: this is a folder; give the name of a file.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PictureError(f"{path}: no permission to write into the folder {path.parent}.")
 
 
-def _open(path: str | Path) -> Image.Image:
+def _open(path: str | Path) -> tuple[Image.Image, PictureInfo]:
+    path = Path(path)
+    if not path.exists():
+        raise PictureError(f"{path}: there is no such file.")
+    if path.is_dir():
+        raise PictureError(f"{path}: this is a folder; give a picture.")
     try:
         with Image.open(path) as picture:
             picture.load()
-            return ImageOps.exif_transpose(picture)
-    except FileNotFoundError as error:
-        raise PictureError(f"{path}: there is no such file.") from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{path}: this is not a picture that can be read.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{path}: the picture is damaged or cannot be read ({error}).") from error
+            upright = ImageOps.exif_transpose(picture)
+            return upright, _info(picture, upright)
+    except PermissionError:
+        raise PictureError(f"{path}: no permission to read it.") from None
+    except Image.UnidentifiedImageError:
+        raise PictureError(f"{path}: this is not a picture of a known format.") from None
+    except BROKEN as error:
+        reason = str(error).rstrip(".")
+        raise PictureError(f"{path}: the picture is damaged or of an unknown kind ({reason}).") from error
 
 
-def _values(picture: Image.Image, path: str | Path) -> np.ndarray:
-    """float32 in 0..1, ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]``."""
-    mode = picture.mode
-    if mode.startswith("I;16") or mode == "I":
-        return np.asarray(picture).astype(np.float32) / 65535
-    if mode == "F":
-        values = np.asarray(picture)
-        if not np.isfinite(values).all():
-            raise PictureError(f"{path}: the picture holds NaN or infinite values.")
-        return np.clip(values, 0, 1)
-    if mode in ("1", "L"):
-        return np.asarray(picture.convert("L")).astype(np.float32) / 255
-    alpha = mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-    return np.asarray(picture.convert("RGBA" if alpha else "RGB")).astype(np.float32) / 255
+def _info(picture: Image.Image, upright: Image.Image) -> PictureInfo:
+    profile = picture.info.get("icc_profile")
+    if profile and profile[16:20] != b"RGB ":  # bytes 16 to 19 of a profile name its colour space
+        profile = None
+    if profile and picture.mode not in ("RGB", "RGBA", "P", "PA"):
+        profile = None
+    xmp = upright.info.get("xmp")  # turning the picture resets the orientation here too
+    dpi = picture.info.get("dpi")
+    return PictureInfo(
+        exif=_exif(picture.getexif(), upright.size),
+        icc_profile=profile or None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 1 else None,
+        xmp=xmp.encode() if isinstance(xmp, str) else xmp,
+        # texts that hold EXIF or XMP would bring the orientation back
+        text={
+            key: value
+            for key, value in getattr(picture, "text", {}).items()
+            if not key.startswith(("Raw profile type", "XML:com.adobe.xmp"))
+        },
+    )
 
 
-def _from_cmyk(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, bytes]:
-    """CMYK to sRGB, through the picture's own profile where it has one."""
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    if profile:
-        try:
-            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(picture, own, srgb, outputMode="RGB"), srgb.tobytes()
-        except ImageCms.PyCMSError:
-            pass
-    return picture.convert("RGB"), srgb.tobytes()
+def _exif(old: Image.Exif, size: tuple[int, int]) -> bytes | None:
+    """EXIF without orientation, thumbnail and what belongs to the file it came in."""
+    new = Image.Exif()
+    for tag in DESCRIPTIVE_TAGS & set(old):
+        new[tag] = old[tag]
+    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if entries := dict(old.get_ifd(ifd)):
+            sides = zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size)
+            entries |= {tag: side for tag, side in sides if tag in entries}
+            new.get_ifd(ifd).update(entries)
+            new[ifd] = new.get_ifd(ifd)
+    return new.tobytes() if len(new) else None
+
+
+def _to_srgb(picture: Image.Image) -> Image.Image:
+    """CMYK, Lab and grey pictures through their profile, where they bring one."""
+    profile = picture.info.get("icc_profile")
+    if picture.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif profile and picture.mode in ("CMYK", "L"):
+        source = io.BytesIO(profile)
+    else:
+        return picture
+    try:
+        return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        if picture.mode == "LAB":
+            raise
+        logger.warning("A colour profile could not be used; the colours are taken without it.")
+        return picture
+
+
+def _deep_grey(picture: Image.Image, path: str | Path) -> np.ndarray:
+    """Grey of 16 bits, or of floating point in 0..1."""
+    values = np.asarray(picture).astype(np.float32)
+    if picture.mode != "F":
+        values /= 65535
+    if not np.isfinite(values).all():
+        raise PictureError(f"{path}: the picture holds NaN or infinite values.")
+    if values.min() < 0 or values.max() > 1:
+        raise PictureError(f"{path}: the values leave the range of a picture; save it with 8 or 16 bits.")
+    return values
 
 
 def _tensor(values: np.ndarray) -> Tensor:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
+
+
+def _flatten(image: Image.Image, path: Path) -> Image.Image:
+    if image.getextrema()[3][0] < 255:
+        logger.warning("%s: %s has no alpha channel; the picture is laid on white.", path, path.suffix)
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _png_texts(info: PictureInfo) -> PngImagePlugin.PngInfo:
+    texts = PngImagePlugin.PngInfo()
+    for key, value in info.text.items():
+        texts.add_itxt(key, value)
+    if info.xmp:
+        texts.add_itxt("XML:com.adobe.xmp", info.xmp.decode("utf-8", "replace"))
+    return texts
