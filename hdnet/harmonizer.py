@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 CONSISTENCY = ("per_frame", "uniform", "smooth")
 MIN_RESOLUTION, MAX_RESOLUTION = 64, 4096
 TRANSFER_RESOLUTION = 512  # the colour transfer of a picture that the network saw at full size
-BATCH_PIXELS = 1 << 20  # pixels the network sees at a time, in a batch of small pictures
 
 
 @dataclass
@@ -52,10 +51,12 @@ class Harmonizer:
     Args:
         network: An :class:`~.network.HDNet`, or any module of the same call. It stays on its device; images
             may be elsewhere.
+        batch_pixels: Pixels that the network sees at a time, in a batch of small pictures; at least one picture.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, batch_pixels: int = 1 << 20) -> None:
         self.network = network
+        self.batch_pixels = batch_pixels
 
     @torch.no_grad()
     def __call__(
@@ -126,7 +127,7 @@ class Harmonizer:
 
     def _run(self, works: Iterable[Work | None], working: tuple[int, int]) -> Iterator[Work | None]:
         """Runs the network on batches of neighbouring frames."""
-        batch = max(1, BATCH_PIXELS // (working[0] * working[1]))
+        batch = max(1, self.batch_pixels // (working[0] * working[1]))
         works = iter(works)
         while some := list(islice(works, batch)):
             plain = [work for work in some if work is not None and work.aside is None]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from .masks import fit_mask
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,8 @@ class Frames:
         return None if self.reference is None else self._resized(self.reference, index)
 
     def _resized(self, masks: Tensor, index: int) -> Tensor:
-        mask = masks[index % len(masks)].to(self.image.device, torch.float32)
-        if mask.shape != self.size:
-            mask = F.interpolate(mask[None, None], size=self.size, mode="bilinear")[0, 0]
-        return mask
+        number = index % len(masks)
+        return fit_mask(masks[number : number + 1], self.size)[0].to(self.image.device)
 
     @property
     def channels(self) -> int:

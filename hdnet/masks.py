@@ -9,6 +9,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes masks, bilinear, to an image's size.
+
+    Args:
+        mask: ``[h, w]``, ``[B, h, w]`` or ``[B, 1, h, w]`` in 0..1.
+        size: ``(H, W)``.
+
+    Returns:
+        float32 ``[B, H, W]``; a view of the mask where nothing had to be done.
+    """
+    mask = mask.reshape(-1, *mask.shape[-2:]).float()
+    if tuple(mask.shape[-2:]) == tuple(size):
+        return mask
+    return F.interpolate(mask[:, None], size=tuple(size), mode="bilinear")[:, 0]
+
+
 def feather_mask(mask: Tensor, radius: float) -> Tensor:
     """Softens the edges of masks by a Gaussian.
 

@@ -1,0 +1,19 @@
+"""The ComfyUI nodes; thin, for the work is done in `hdnet` and `weights`."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .compare import HDNetCompare
+from .harmonize_composite import HDNetHarmonizeComposite
+from .load_model import HDNetLoadModel
+from .model_folder import register_model_folder
+
+
+class HarmonizeCompositeExtension(ComfyExtension):
+    """What the pack adds to ComfyUI."""
+
+    async def on_load(self) -> None:
+        register_model_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        register_model_folder()  # older cores do not call on_load
+        return [HDNetLoadModel, HDNetHarmonizeComposite, HDNetCompare]

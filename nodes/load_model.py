@@ -1,0 +1,77 @@
+"""HDNetLoadModel: weights from the pack, the user's folders or the Hugging Face Hub."""
+
+import os
+
+import comfy.model_management
+import torch
+from comfy_api.latest import io
+
+from ..weights import load_network
+from .compat import ModelPatcher, advanced, supported
+from .model_folder import choices, download_folder, resolve
+
+HDNetModel = io.Custom("HDNET_MODEL")
+
+PRECISIONS = {"auto": torch.float32, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def load_patcher(source: str, precision: str = "auto"):
+    """Loads weights onto the CPU and hands them to ComfyUI's memory management."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"The precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
+    network = load_network(source, folder=download_folder()).to(PRECISIONS[precision])
+    return ModelPatcher(
+        network,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
+
+
+class HDNetLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HDNetLoadModel",
+            display_name="Load Harmonize Model",
+            category="image/compositing",
+            description="Loads HDNet weights for Harmonize Composite: those of the pack, your own from models/hdnet, "
+            "or from the Hugging Face Hub.",
+            inputs=[
+                io.Combo.Input(
+                    "model_name",
+                    options=choices(),
+                    tooltip="Weights in models/hdnet (extra_model_paths.yaml counts), or hdnet-lite, which comes with "
+                    "the pack.",
+                ),
+                io.String.Input(
+                    "hub",
+                    default="",
+                    optional=True,
+                    tooltip="A Hugging Face repository instead: owner/repo, or owner/repo/file.safetensors, with "
+                    "@revision if you like. Downloaded once into models/hdnet. Empty: model_name is used.",
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "precision",
+                        options=list(PRECISIONS),
+                        default="auto",
+                        optional=True,
+                        tooltip="auto is float32. float16 and bfloat16 halve the model's memory on a GPU.",
+                    )
+                ),
+            ],
+            outputs=[HDNetModel.Output(display_name="model", tooltip="For Harmonize Composite.")],
+            **supported(search_aliases=["harmonize model", "hdnet", "image harmonization loader"]),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model_name, hub="", precision="auto"):
+        """A file that was replaced under its old name is loaded anew."""
+        path = resolve(model_name)
+        return (path, os.path.getmtime(path) if os.path.isfile(path) else None, hub, precision)
+
+    @classmethod
+    def execute(cls, model_name, hub="", precision="auto") -> io.NodeOutput:
+        hub = hub.strip()
+        source = f"hub:{hub.removeprefix('hub:')}" if hub else resolve(model_name)
+        return io.NodeOutput(load_patcher(source, precision))

@@ -1,0 +1,32 @@
+"""Where ComfyUI users keep their HDNet weights: `models/hdnet`, and what extra_model_paths.yaml adds."""
+
+import os
+
+import folder_paths
+
+KEY = "hdnet"
+EXTENSIONS = {".safetensors"}
+SHIPPED = "hdnet-lite"
+
+
+def register_model_folder() -> None:
+    """Makes `models/hdnet` known, keeping folders that a user's extra_model_paths.yaml has named before."""
+    default = os.path.join(folder_paths.models_dir, KEY)
+    folders, _ = folder_paths.folder_names_and_paths.get(KEY, ([], set()))
+    folders = [*folders, *([] if default in folders else [default])]
+    folder_paths.folder_names_and_paths[KEY] = (folders, set(EXTENSIONS))
+
+
+def choices() -> list[str]:
+    """The user's files, then the weights that come with the pack."""
+    return [*folder_paths.get_filename_list(KEY), SHIPPED]
+
+
+def resolve(name: str) -> str:
+    """What `load_network` takes for a choice: the user's file of that name, or the name itself."""
+    return folder_paths.get_full_path(KEY, name) or name
+
+
+def download_folder() -> str:
+    """Where weights from the Hub go: the first registered folder."""
+    return folder_paths.get_folder_paths(KEY)[0]
