@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .regions import Regions
-from .tokens import to_map, to_tokens
+from .tokens import strips, to_map, to_tokens
 
 HIDDEN = 4  # channels between the pooled features and the kernels; half of them for either kernel
 
@@ -28,32 +30,70 @@ class GlobalDynamics(nn.Module):
         self.expand = nn.Conv2d(HIDDEN, 2 * channels * channels, 1, groups=2)
         self.guide = nn.Conv2d(channels, 2, 1) if learned else None
 
-    def forward(self, features: Tensor, regions: Regions) -> Tensor:
-        """Returns ``[B, C, H, W]``; padding does not count in the pooled features."""
-        tokens = to_tokens(features)
-        foreground, background = self.kernels(tokens, regions)
-        changed, kept = tokens @ foreground, tokens @ background
-        if self.guide is None:
-            tokens = torch.where(regions.foreground[..., None], changed, kept)
-        else:
-            guide = to_tokens(self.guide(features)).softmax(-1)
-            chosen = guide[..., :1] >= guide[..., 1:]
-            # forward takes the likelier region, backward sees the probabilities
-            guide = chosen.to(guide.dtype) + guide[..., :1] - guide[..., :1].detach()
-            tokens = torch.lerp(kept, changed, guide.to(kept.dtype))
-        return to_map(tokens, regions)
+    def forward(self, features: Tensor | Sequence[Tensor], regions: Regions) -> Tensor:
+        """Applies the kernels; padding does not count in the pooled features.
 
-    def kernels(self, tokens: Tensor, regions: Regions) -> tuple[Tensor, Tensor]:
-        """The two kernels for ``[B, N, C]`` features, ``[B, C, C]`` each, to multiply from the right."""
-        channels = tokens.shape[-1]
-        weights = regions.valid[:, None].to(tokens.dtype)
-        weights = (weights / weights.sum(-1, keepdim=True)).expand(len(tokens), -1, -1)
-        with torch.autocast(tokens.device.type, enabled=False):
+        Args:
+            features: ``[B, C, H, W]``, or parts of that, to be seen as concatenated along the channels.
+            regions: Of this size.
+
+        Returns:
+            ``[B, C, H, W]``.
+        """
+        parts = [to_tokens(part) for part in ((features,) if isinstance(features, Tensor) else features)]
+        foreground, background = self.kernels(parts, regions)
+        widths = [part.shape[-1] for part in parts]
+        foreground, background = foreground.split(widths, 1), background.split(widths, 1)
+        if self.guide is not None:
+            chosen = self._learned_guide(parts)
+        elif torch.is_grad_enabled():
+            chosen = regions.foreground[..., None].to(parts[0].dtype)
+        else:
+            return to_map(_by_region(parts, foreground, background, regions.foreground), regions)
+        kept = _product(parts, background)
+        changed = _product(parts, [f - b for f, b in zip(foreground, background)])
+        return to_map(torch.addcmul(kept, changed, chosen.to(kept.dtype)), regions)
+
+    def kernels(self, parts: Sequence[Tensor], regions: Regions) -> tuple[Tensor, Tensor]:
+        """The two kernels for parts ``[B, N, c]`` of C channels in all, ``[B, C, C]`` each, to multiply from the right."""
+        channels = sum(part.shape[-1] for part in parts)
+        weights = regions.valid[:, None].to(parts[0].dtype)
+        weights = (weights / weights.sum(-1, keepdim=True)).expand(len(parts[0]), -1, -1)
+        with torch.autocast(weights.device.type, enabled=False):
             # plain products: convolutions of a single position are slow, their gradients most of all
-            pooled = (weights @ tokens)[:, 0].to(self.squeeze.weight.dtype)
+            kind = self.squeeze.weight.dtype
+            pooled = torch.cat([(weights.to(part.dtype) @ part)[:, 0].to(kind) for part in parts], -1)
             hidden = torch.sigmoid(F.linear(pooled, self.squeeze.weight.flatten(1), self.squeeze.bias))
             groups = self.expand.weight.view(2, channels * channels, -1)
             kernels = torch.einsum("bgh,gkh->bgk", hidden.view(len(hidden), 2, -1), groups)
             kernels = kernels + self.expand.bias.view(2, -1)
-        kernels = kernels.view(-1, 2, channels, channels).mT.to(tokens.dtype)
+        kernels = kernels.view(-1, 2, channels, channels).mT.to(parts[0].dtype)
         return kernels[:, 0], kernels[:, 1]
+
+    def _learned_guide(self, parts: Sequence[Tensor]) -> Tensor:
+        """``[B, N, 1]``: 1 where the first region is likelier; gradients see the probability."""
+        likelihood = F.conv2d(torch.cat(parts, -1).mT[..., None], self.guide.weight, self.guide.bias)[..., 0]
+        first = likelihood.softmax(1)[:, 0, :, None]
+        return (first >= 0.5).to(first.dtype) + first - first.detach()
+
+
+def _product(parts: Sequence[Tensor], kernels: Sequence[Tensor]) -> Tensor:
+    return sum(part @ kernel for part, kernel in zip(parts, kernels))
+
+
+def _by_region(
+    parts: Sequence[Tensor], foreground: Sequence[Tensor], background: Sequence[Tensor], inside: Tensor
+) -> Tensor:
+    """Every position by the background's kernel, then those inside by the foreground's; strip by strip."""
+    result = parts[0].new_empty(*inside.shape, foreground[0].shape[-1])
+    for picture, out in enumerate(result):
+        for start, end in strips(result[:1]):
+            pieces = [part[picture, start:end] for part in parts]
+            torch.mm(pieces[0], background[0][picture], out=out[start:end])
+            for piece, kernel in zip(pieces[1:], background[1:]):
+                out[start:end].addmm_(piece, kernel[picture])
+            rows = inside[picture, start:end].nonzero()[:, 0]
+            if len(rows):
+                own = sum(piece[rows] @ kernel[picture] for piece, kernel in zip(pieces, foreground))
+                out[start:end].index_copy_(0, rows, own)
+    return result

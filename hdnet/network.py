@@ -22,7 +22,7 @@ DECODER = ((8, False), (8, False), (8, True), (8, False), (4, True), (2, False),
 
 
 class DecoderLayer(nn.Module):
-    """ReLU, transposed convolution, RAIN."""
+    """ReLU (in place), transposed convolution, RAIN."""
 
     def __init__(self, in_channels: int, out_channels: int, upsample: bool) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class DecoderLayer(nn.Module):
         self.norm = RAIN(out_channels)
 
     def forward(self, features: Tensor, regions: Regions) -> Tensor:
-        return self.norm(self.conv(F.relu(features)), regions)
+        return self.norm(self.conv(F.relu_(features)), regions, inplace=True)
 
 
 class HDNet(nn.Module):
@@ -101,13 +101,13 @@ class HDNet(nn.Module):
 
         x = composite if self.config.in_channels == 3 else torch.cat((composite, mask), dim=1)
         skips = [self.encoder[0](x)]
-        for layer, regions in zip(self.encoder[1:], (half, half, quarter, quarter, eighth, eighth, None)):
-            x = F.leaky_relu(skips[-1], 0.2)
-            if self.config.local_dynamics == "published":
-                skips[-1] = x  # that code activates in place, so its skip connections are activated too
-            x = layer(x)
+        for level, regions in enumerate((half, half, quarter, quarter, eighth, eighth, None)):
+            # The published code activates in place, and so its skip connections. Where a ReLU follows at once
+            # that changes nothing: only the global dynamics see the skip connections of the first three levels.
+            in_place = level > 2 or self.global_dynamics is None or self.config.local_dynamics == "published"
+            x = self.encoder[level + 1](F.leaky_relu(skips[-1], 0.2, inplace=in_place))
             if regions is not None:
-                skips.append(instance_norm(x, regions))
+                skips.append(instance_norm(x, regions, inplace=True))
         if self.local_dynamics is not None:
             x = self.local_dynamics(x, eighth)
 
@@ -115,10 +115,11 @@ class HDNet(nn.Module):
         for layer, regions in zip(self.decoder[1:5], (eighth, quarter, quarter, half)):
             x = layer(torch.cat((skips.pop(), x), dim=1), regions)
         for level, (before, after) in enumerate(((half, half), (half, full), (full, None))):
-            x = torch.cat((skips.pop(), x), dim=1)
             if self.global_dynamics is not None:
-                x = self.global_dynamics[level](x, before)
-            x = self.head(F.relu(x)) if after is None else self.decoder[5 + level](x, after)
+                x = self.global_dynamics[level]((skips.pop(), x), before)
+            else:
+                x = torch.cat((skips.pop(), x), dim=1)
+            x = self.head(F.relu_(x)) if after is None else self.decoder[5 + level](x, after)
         return torch.tanh(x)[..., : size[0], : size[1]]
 
 

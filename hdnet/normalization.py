@@ -1,4 +1,9 @@
-"""Normalisation by the statistics of whole pictures and of their regions."""
+"""Normalisation by the statistics of whole pictures and of their regions.
+
+What differs between regions is spread over positions by small matrix products with the regions' indicators:
+that is one pass over memory, whatever the layout. Without gradients the passes go strip by strip, in place,
+so that intermediate results stay in the processor's cache.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from .regions import Regions
-from .tokens import to_map, to_tokens
+from .tokens import strips, to_map, to_tokens
 
 EPSILON = 1e-5
 
 
-def instance_norm(features: Tensor, regions: Regions) -> Tensor:
-    """Instance normalisation of ``[B, C, H, W]`` without affine parameters; padding does not count."""
+def instance_norm(features: Tensor, regions: Regions, inplace: bool = False) -> Tensor:
+    """Instance normalisation of ``[B, C, H, W]`` without affine parameters; padding does not count.
+
+    ``inplace`` lets the features be overwritten where no gradients are wanted.
+    """
     with torch.autocast(features.device.type, enabled=False):
-        tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
-        weights = regions.valid[:, None].to(tokens.dtype)
-        weights = (weights / weights.sum(-1, keepdim=True)).expand(len(tokens), -1, -1)
-        # centred first: the square of the mean would drown the variance of a flat picture
-        centred = tokens - weights @ tokens
-        tokens = centred * (weights @ centred.square() + EPSILON).rsqrt()
+        tokens = to_tokens(_float(features))
+        everywhere = torch.ones_like(tokens[..., :1])
+        valid = regions.valid.to(tokens.dtype).expand(len(tokens), -1)[:, None]
+        mean, variance = _moments(tokens, everywhere, valid, valid.sum(-1, keepdim=True))
+        scale = (variance + EPSILON).rsqrt()
+        tokens = _affine(tokens, everywhere, scale, -mean * scale, inplace)
     return to_map(tokens, regions).to(features.dtype)
-
-
-def _averaging(regions: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
-    """Weights ``[B, regions, N]`` that sum over a region and divide by n + eps."""
-    weights = torch.stack(regions, dim=1).to(tokens.dtype)
-    return weights / (weights.sum(-1, keepdim=True) + EPSILON)
 
 
 class RAIN(nn.Module):
@@ -44,25 +46,64 @@ class RAIN(nn.Module):
         self.background_gamma = nn.Parameter(torch.zeros(channels))
         self.background_beta = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, features: Tensor, regions: Regions) -> Tensor:
-        """Normalises ``[B, C, H, W]``."""
+    def forward(self, features: Tensor, regions: Regions, inplace: bool = False) -> Tensor:
+        """Normalises ``[B, C, H, W]``; ``inplace`` lets them be overwritten where no gradients are wanted."""
         with torch.autocast(features.device.type, enabled=False):
-            tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
-            weights = _averaging((regions.foreground, regions.background), tokens)
-            mean_f, mean_b = (weights @ tokens).split(1, dim=1)
-            # centred first: the square of a mean would drown the variance of a flat region
-            inside = regions.foreground[..., None]
-            centred = tokens - torch.where(inside, mean_f, mean_b)
-            deviation_f, deviation_b = (weights @ centred.square() + EPSILON).sqrt().split(1, dim=1)
-            mean_r, deviation_r = mean_b, deviation_b
+            tokens = to_tokens(_float(features))
+            inside = torch.stack((regions.foreground, ~regions.foreground), dim=2).to(tokens.dtype)
+            mean, deviation = self._statistics(tokens, inside, (regions.foreground, regions.background))
+            mean_r, deviation_r = mean[:, 1:], deviation[:, 1:]
             if regions.reference is not regions.background:
-                weights = _averaging((regions.reference,), tokens)
-                mean_r = weights @ tokens
-                deviation_r = (weights @ (tokens - mean_r).square() + EPSILON).sqrt()
-            # either region is an affine map of its centred features
-            scale_b = (1 + self.background_gamma) / deviation_b
-            scale_f = (1 + self.foreground_gamma) * deviation_r / deviation_f
-            shift_f = (1 + self.foreground_gamma) * mean_r + self.foreground_beta
-            shift = torch.where(inside, shift_f, self.background_beta)
-            tokens = torch.addcmul(shift, centred, torch.where(inside, scale_f, scale_b))
+                reference = regions.reference[..., None].to(tokens.dtype)
+                mean_r, deviation_r = self._statistics(tokens, reference, (regions.reference,))
+            gain_f, gain_b = 1 + self.foreground_gamma, 1 + self.background_gamma
+            # either region is an affine map of its features
+            scale = torch.cat((gain_f * deviation_r / deviation[:, :1], gain_b / deviation[:, 1:]), 1)
+            shift = torch.cat((gain_f * mean_r + self.foreground_beta, self.background_beta.expand_as(mean_r)), 1)
+            tokens = _affine(tokens, inside, scale, shift - mean * scale, inplace)
         return to_map(tokens, regions).to(features.dtype)
+
+    @staticmethod
+    def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, ``[B, R, C]`` each, by sum / (n + eps) and sqrt(variance + eps)."""
+        weights = torch.stack(regions, dim=1).to(tokens.dtype)
+        mean, variance = _moments(tokens, indicators, weights, weights.sum(-1, keepdim=True) + EPSILON)
+        return mean, (variance + EPSILON).sqrt()
+
+
+def _float(features: Tensor) -> Tensor:
+    return features.float() if features.dtype.itemsize < 4 else features
+
+
+def _moments(tokens: Tensor, indicators: Tensor, weights: Tensor, divisor: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance over regions.
+
+    Args:
+        tokens: ``[B, N, C]``.
+        indicators: ``[B, N, R]``, which region a position belongs to.
+        weights: ``[B, R, N]``, the same for the positions that count.
+        divisor: ``[B, R, 1]``, what sums are divided by.
+
+    Returns:
+        Two tensors ``[B, R, C]``.
+    """
+    weights = weights / divisor
+    mean = weights @ tokens
+    # centred first: the square of a mean would drown the variance of a flat region
+    variance = sum(
+        weights[..., start:end]
+        @ torch.baddbmm(tokens[:, start:end], indicators[:, start:end], mean, alpha=-1).square()
+        for start, end in strips(tokens)
+    )
+    return mean, variance
+
+
+def _affine(tokens: Tensor, indicators: Tensor, scale: Tensor, shift: Tensor, inplace: bool) -> Tensor:
+    """``tokens * scale + shift``, with ``[B, R, C]`` coefficients of each region."""
+    if torch.is_grad_enabled():
+        return torch.baddbmm(tokens * (indicators @ scale), indicators, shift)
+    result = tokens if inplace else torch.empty_like(tokens)
+    for start, end in strips(tokens):
+        which, out = indicators[:, start:end], result[:, start:end]
+        torch.mul(tokens[:, start:end], which @ scale, out=out).baddbmm_(which, shift)
+    return result

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
 from .regions import Regions
+
+
+STRIP = 1 << 17  # values of a strip: with what is made of them, they stay in the processor's cache
 
 
 def to_tokens(features: Tensor) -> Tensor:
@@ -26,3 +32,11 @@ def to_map(tokens: Tensor, regions: Regions) -> Tensor:
     if (h, w) == (height, width):
         return features
     return F.pad(features[..., :h, :w], (0, width - w, 0, height - h), mode="replicate")
+
+
+def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:
+    """Ranges of positions of ``[B, N, C]`` to be worked on one after another; all at once where gradients are."""
+    count = tokens.shape[1]
+    step = count if torch.is_grad_enabled() else max(1, STRIP // (tokens.shape[0] * tokens.shape[2]))
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
