@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ FORMATS = {
     ".avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
     ".bmp": ("BMP", {}),
 }
+MAX_ASPECT_DIFFERENCE = 0.05
 OPAQUE = ("JPEG", "BMP")
 
 # What Pillow raises for broken files, across formats and versions.
@@ -167,6 +169,18 @@ def check_output(path: str | Path) -> None:
         raise PictureError(f"{path}: no permission to write into the folder {path.parent}.")
 
 
+def check_same_shape(picture: Tensor, picture_name: Path, mask: Tensor, mask_name: Path) -> None:
+    """Raises ValueError where a mask differs from its picture by more than mere scale."""
+    height, width = picture.shape[1:3]
+    mask_height, mask_width = mask.shape[1:3]
+    ratio = (width * mask_height) / (height * mask_width)
+    if max(ratio, 1 / ratio) > 1 + MAX_ASPECT_DIFFERENCE:
+        raise ValueError(
+            f"{mask_name} is {mask_width}x{mask_height} pixels but {picture_name} {width}x{height}; "
+            "a mask must have the proportions of its picture."
+        )
+
+
 def _open(path: str | Path) -> tuple[Image.Image, PictureInfo]:
     path = Path(path)
     if not path.exists():
@@ -212,15 +226,19 @@ def _info(picture: Image.Image, upright: Image.Image) -> PictureInfo:
 def _exif(old: Image.Exif, size: tuple[int, int]) -> bytes | None:
     """EXIF without orientation, thumbnail and what belongs to the file it came in."""
     new = Image.Exif()
-    for tag in DESCRIPTIVE_TAGS & set(old):
-        new[tag] = old[tag]
-    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if entries := dict(old.get_ifd(ifd)):
-            sides = zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size)
-            entries |= {tag: side for tag, side in sides if tag in entries}
-            new.get_ifd(ifd).update(entries)
-            new[ifd] = new.get_ifd(ifd)
-    return new.tobytes() if len(new) else None
+    try:
+        for tag in DESCRIPTIVE_TAGS & set(old):
+            new[tag] = old[tag]
+        for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            if entries := dict(old.get_ifd(ifd)):
+                sides = zip((ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight), size)
+                entries |= {tag: side for tag, side in sides if tag in entries}
+                new.get_ifd(ifd).update(entries)
+                new[ifd] = new.get_ifd(ifd)
+        return new.tobytes() if len(new) else None
+    except (ValueError, TypeError, SyntaxError, OverflowError, struct.error):
+        logger.warning("The EXIF of a picture is damaged and is left out.")
+        return None
 
 
 def _to_srgb(picture: Image.Image) -> Image.Image:
