@@ -94,6 +94,6 @@ def _by_region(
                 out[start:end].addmm_(piece, kernel[picture])
             rows = inside[picture, start:end].nonzero()[:, 0]
             if len(rows):
-                own = sum(piece[rows] @ kernel[picture] for piece, kernel in zip(pieces, foreground))
+                own = sum(piece.index_select(0, rows) @ kernel[picture] for piece, kernel in zip(pieces, foreground))
                 out[start:end].index_copy_(0, rows, own)
     return result

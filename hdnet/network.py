@@ -107,7 +107,7 @@ class HDNet(nn.Module):
             in_place = level > 2 or self.global_dynamics is None or self.config.local_dynamics == "published"
             x = self.encoder[level + 1](F.leaky_relu(skips[-1], 0.2, inplace=in_place))
             if regions is not None:
-                skips.append(instance_norm(x, regions, inplace=True))
+                skips.append(instance_norm(x, regions))
         if self.local_dynamics is not None:
             x = self.local_dynamics(x, eighth)
 

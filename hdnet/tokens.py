@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from .regions import Regions
 
-
 STRIP = 1 << 17  # values of a strip: with what is made of them, they stay in the processor's cache
 
 
@@ -21,17 +20,22 @@ def to_tokens(features: Tensor) -> Tensor:
 
 
 def to_map(tokens: Tensor, regions: Regions) -> Tensor:
-    """``[B, H*W, C]`` to ``[B, C, H, W]``, the inverse of :func:`to_tokens`.
+    """``[B, H*W, C]`` to ``[B, C, H, W]``, the inverse of :func:`to_tokens`; padding repeats the edge."""
+    height, width = regions.valid_size
+    features = rearrange(tokens, "b (h w) c -> b c h w", h=regions.size[0])
+    return features if regions.valid_size == regions.size else pad_edge(features[..., :height, :width], regions)
 
-    Padding repeats the last row and column of the picture: its own values took no part in any statistics,
-    and dividing them by the deviation of a small or flat region, layer after layer, would blow them up.
+
+def pad_edge(features: Tensor, regions: Regions) -> Tensor:
+    """Extends the picture's features ``[B, C, h, w]`` into the padding by repeating its last row and column.
+
+    The padding's own values took no part in any statistics, and dividing them by the deviation of a small or
+    flat region, layer after layer, would blow them up.
     """
-    height, width = regions.size
-    features = rearrange(tokens, "b (h w) c -> b c h w", h=height)
-    h, w = regions.valid_size
+    (height, width), (h, w) = regions.size, regions.valid_size
     if (h, w) == (height, width):
         return features
-    return F.pad(features[..., :h, :w], (0, width - w, 0, height - h), mode="replicate")
+    return F.pad(features, (0, width - w, 0, height - h), mode="replicate")
 
 
 def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:
