@@ -1,0 +1,121 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..weights.whole_files import write_whole
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or foreign."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: Steps done. Learning rate and stage follow from it, see `schedule`.
+        position: Pictures taken from the stream of pairs, where the next batch begins.
+        seconds: Time spent, all sessions together.
+        skipped: Steps left out because their gradient was not finite.
+        best: Lowest validation fMSE so far.
+        fmse: Of the last validation; NaN before it.
+        psnr: Of the last validation; NaN before it.
+    """
+
+    step: int = 0
+    position: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    best: float = float("inf")
+    fmse: float = float("nan")
+    psnr: float = float("nan")
+
+
+def save_checkpoint(path: Path, progress: Progress, **parts) -> None:
+    """Writes a checkpoint, whole or not at all.
+
+    Args:
+        path: The file.
+        progress: How far the run has come.
+        parts: State dicts and what else is to be kept: tensors, numbers, text, lists and dicts of them.
+
+    Raises:
+        OSError: It could not be written; the message says that the one before is intact.
+    """
+    content = io.BytesIO()  # torch would hide the operating system's reason
+    torch.save({"format": FORMAT, "progress": asdict(progress), **parts}, content)
+    try:
+        write_whole(path, lambda file: file.write(content.getbuffer()))
+    except OSError as error:
+        kept = "the one before is intact" if path.is_file() else "there is none yet"
+        raise OSError(
+            error.errno, f"{path}: the checkpoint of step {progress.step} was not written ({error.strerror}); {kept}."
+        ) from error
+
+
+def load_checkpoint(path: Path) -> tuple[Progress, dict]:
+    """Reads what `save_checkpoint` wrote; nothing in it is executed.
+
+    Raises:
+        CheckpointError: It is missing, damaged or foreign.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no checkpoint here to resume from.")
+    broken = pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError, AttributeError, TypeError
+    try:
+        parts = torch.load(path, map_location="cpu", weights_only=True)
+        if parts.pop("format") != FORMAT:
+            raise CheckpointError(f"{path}: this checkpoint is of another version of Harmonize Composite.")
+        return Progress(**parts.pop("progress")), parts
+    except broken as error:
+        raise CheckpointError(f"{path}: this checkpoint is damaged, or is not one of a training run.") from error
+
+
+def load_parts(saved: dict, **parts) -> None:
+    """Puts state dicts back where they came from.
+
+    Raises:
+        CheckpointError: They are those of another network.
+    """
+    for name, part in parts.items():
+        try:
+            part.load_state_dict(saved[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"The checkpoint's {name} does not fit the network that the options describe; resume without "
+                "changing network, base_channels, in_channels or init."
+            ) from error
+
+
+def random_states() -> dict:
+    """The states of all generators of this process. Training draws from none of them; code around it may."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": random.getstate(),
+        "numpy": (name, keys.tolist(), *rest),
+    }
+
+
+def set_random_states(states: dict) -> None:
+    """Brings the generators of this process back to `random_states()`."""
+    torch.set_rng_state(states["torch"])
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    random.setstate(states["python"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), *rest))

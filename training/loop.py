@@ -1,0 +1,272 @@
+"""The training loop.
+
+It runs in one process or in many (`accelerate launch`), on CPU or GPU. Every process holds the same network, takes
+its share of each batch and receives the mean of all gradients. So all of them know the same, and one writes.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from ..weights import save_network
+from ..weights.whole_files import write_whole
+from .augment import Augmentation
+from .checkpoint import Progress, load_checkpoint, load_parts, random_states, save_checkpoint, set_random_states
+from .cpu import exact_on_cpu
+from .interruption import Interruption, leave_to_parent
+from .metrics import average
+from .objective import blend, foreground_mse
+from .options import Options, to_toml
+from .pairs import Stream, collate, open_source
+from .record import Window, describe_weights, figures
+from .schedule import Schedule
+from .start import initial_network
+from .validation import Validation
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 10  # steps in a row that may fail
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on; its last checkpoint is intact."""
+
+
+def train(options: Options, folder: str | Path, resume: bool = False) -> bool:
+    """Trains a network.
+
+    Args:
+        options: Of the run.
+        folder: Gets `options.toml`, `checkpoint.pt`, `weights.safetensors` (the moving average of the weights, to be
+            used), `best.safetensors` (the same where its validation fMSE was lowest) and TensorBoard's events.
+        resume: Go on from the checkpoint in `folder`.
+
+    Returns:
+        Whether the run is complete; False where it was interrupted and can be resumed.
+
+    Raises:
+        ValueError, OSError: The options, the data or the checkpoint are unfit, or a file could not be written.
+        TrainingError: Gradients or weights are not finite.
+    """
+    with exact_on_cpu(), Interruption() as interruption:
+        return Run(options, Path(folder), resume).go(interruption)
+
+
+class Run:
+    """A run, as one of its processes sees it; see `train`."""
+
+    def __init__(self, options: Options, folder: Path, resume: bool) -> None:
+        if not resume and (folder / "checkpoint.pt").exists():
+            raise ValueError(f"{folder}: there is a run here already; resume it, or choose another folder.")
+        self.options, self.folder, self.failures = options, folder, 0
+        self.progress, saved = load_checkpoint(folder / "checkpoint.pt") if resume else (Progress(), None)
+        self.accelerator = Accelerator(
+            mixed_precision=options.precision,
+            cpu=options.device == "cpu",
+            # a picture without foreground passes the local dynamics by
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        if options.precision == "fp16" and self.accelerator.device.type == "cpu":
+            raise ValueError("precision=fp16 needs a GPU; on a CPU, use bf16 or no.")
+        share = self.accelerator.process_index, self.accelerator.num_processes
+        self._open_data(share)
+        self._build(saved)
+        if saved:
+            set_random_states(saved["random"][share[0] % len(saved["random"])])
+        self.writer = None
+        if self.accelerator.is_main_process:
+            write_whole(folder / "options.toml", lambda file: file.write(to_toml(options).encode()))
+            self.writer = SummaryWriter(str(folder), purge_step=self.progress.step + 1 if resume else None)
+
+    def _open_data(self, share: tuple[int, int]) -> None:
+        options, progress = self.options, self.progress
+        names = "crop", "flip", "mask_jitter", "loose_region", "jpeg"
+        augmentation = Augmentation(**{name: getattr(options, name) for name in names})
+        source = open_source(options.data, "train", augmentation, options.untouched)
+        self.pictures = len(source)
+        self.schedule = Schedule(options, self.pictures)
+        self.schedule.check_split(share[1])
+        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share)
+        self.batches = DataLoader(
+            Stream(source, options.seed),
+            batch_sampler=self.schedule.parts(progress.step, progress.position, *share),
+            collate_fn=collate,
+            num_workers=options.workers,
+            prefetch_factor=4 if options.workers else None,
+            pin_memory=self.accelerator.device.type == "cuda",
+            worker_init_fn=leave_to_parent,
+            generator=torch.Generator(),  # else it would draw from the global one
+        )
+
+    def _build(self, saved: dict | None) -> None:
+        options, accelerator = self.options, self.accelerator
+        self.memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
+        network = initial_network(options).to(accelerator.device, memory_format=self.memory_format)
+        self.plain, self.average = network, copy.deepcopy(network).requires_grad_(False).eval()
+        optimizer = torch.optim.Adam(network.parameters(), options.learning_rate, (options.beta1, options.beta2))
+        if saved:
+            load_parts(saved, network=network, average=self.average, optimizer=optimizer)
+        if options.compile:
+            if network.local_dynamics is not None:  # its shapes differ from picture to picture
+                network.local_dynamics.forward = torch.compiler.disable(network.local_dynamics.forward)
+            network.compile(dynamic=False)
+        self.network, self.optimizer = accelerator.prepare(network, optimizer)
+        if saved and saved["scaler"] and accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(saved["scaler"])
+
+    def go(self, interruption: Interruption) -> bool:
+        """Trains to the end, or until interrupted."""
+        options, progress, steps = self.options, self.progress, self.schedule.steps
+        started = time.monotonic() - progress.seconds
+        self.composite = average(gather_object(self.validation.composite_scores()))
+        parts, window = iter(self.batches), Window()
+        stopped = False
+        with tqdm(
+            total=steps,
+            initial=progress.step,
+            unit="step",
+            disable=not self.accelerator.is_main_process,
+            mininterval=0.5 if sys.stderr.isatty() else 30,  # lines in a log file
+        ) as bar:
+            while progress.step < steps and not stopped:
+                window.add(*self._step(parts))
+                bar.update()
+                progress.seconds = time.monotonic() - started
+                step, last = progress.step, progress.step == steps
+                stopped = self._any(interruption.noted)
+                if step % options.log_every == 0 or last:
+                    self._log(window, bar)
+                    window = Window()
+                if options.validation_pairs and (step % options.validate_every == 0 or last):
+                    self._validate()
+                if step % options.checkpoint_every == 0 or last or stopped:
+                    self._save()
+        if self.writer:
+            self.writer.close()
+        return progress.step == steps
+
+    def _step(self, parts: Iterator[dict[str, Tensor]]) -> tuple[Tensor, Tensor, int, float]:
+        """One step: its loss, the norm of its gradient, its pictures and seconds."""
+        begun = time.monotonic()
+        options, accelerator, progress = self.options, self.accelerator, self.progress
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.learning_rate(progress.step)
+        total = torch.zeros((), device=accelerator.device)
+        for left in reversed(range(options.accumulate)):
+            composite, mask, real = self._to_device(next(parts))
+            with accelerator.no_sync(self.network) if left else nullcontext():  # gradients meet once a step
+                output = self.network(composite, mask)
+                loss = foreground_mse(blend(output, composite, mask), real, mask) / options.accumulate
+                accelerator.backward(loss)
+            total += loss.detach()
+        norm = accelerator.clip_grad_norm_(self.plain.parameters(), options.clip or math.inf)
+        finite = bool(norm.isfinite())
+        if finite or accelerator.scaler is not None:  # fp16: the scaler leaves the step out, and learns from it
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        batch = self.schedule.stage(progress.step).batch
+        progress.step += 1
+        progress.position += batch
+        if finite:
+            self.failures = 0
+            self._update_average()
+        else:
+            self._fail()
+        return total, norm, batch, time.monotonic() - begun
+
+    def _to_device(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        names, device = ("composite", "mask", "real"), self.accelerator.device
+        return [batch[name].to(device, non_blocking=True, memory_format=self.memory_format) for name in names]
+
+    def _fail(self) -> None:
+        self.progress.skipped += 1
+        self.failures += 1
+        if self.accelerator.scaler is None:
+            log.warning("Step %d left out: its loss or gradient is not finite.", self.progress.step)
+        if self.failures == PATIENCE:
+            self._give_up(f"{PATIENCE} steps in a row had a loss or gradient that is not finite")
+
+    def _give_up(self, reason: str) -> None:
+        advice = "try a lower learning_rate, clip=1 or precision=no"
+        path = self.folder / "checkpoint.pt"
+        kept = f"the last checkpoint is intact: {path}" if path.is_file() else "there is no checkpoint yet"
+        raise TrainingError(f"Training ends at step {self.progress.step}: {reason}. {advice.capitalize()}; {kept}.")
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        step = self.progress.step
+        decay = min(self.options.ema, (1 + step) / (10 + step))
+        for mean, value in zip(self.average.parameters(), self.plain.parameters()):
+            mean.lerp_(value, 1 - decay)
+
+    def _any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.accelerator.num_processes == 1:
+            return here
+        return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device)))
+
+    def _log(self, window: Window, bar: tqdm) -> None:
+        loss, norm = self.accelerator.reduce(window.means(), "mean").tolist()
+        if not self.writer:
+            return
+        step = self.progress.step
+        size, rate = self.schedule.size(step - 1), self.schedule.learning_rate(step - 1)
+        scalars = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, "size": size}
+        for name, value in (scalars | {"pictures_per_second": window.speed}).items():
+            self.writer.add_scalar(f"training/{name}", value, step)
+        bar.set_postfix_str(f"loss {loss:.4f}, {size} px, {window.speed:.1f} pictures/s")
+
+    def _validate(self) -> None:
+        """Measures the moving average and keeps it where it is the best so far."""
+        progress, pairs = self.progress, self.validation
+        scores = average(gather_object(pairs.scores(self.average)))
+        progress.fmse, progress.psnr = scores.fmse, scores.psnr
+        better = scores.fmse < progress.best
+        progress.best = min(progress.best, scores.fmse)
+        if not self.writer:
+            return
+        for name in ("fmse", "psnr", "mse"):
+            self.writer.add_scalar(f"validation/{name}", getattr(scores, name), progress.step)
+        if pairs.pairs:
+            grid = pairs.picture_grid(self.average)
+            self.writer.add_image("composite, mask, result, real", grid, progress.step, dataformats="HWC")
+        log.info("Step %d: %s.", progress.step, figures(progress, self.composite))
+        if better:
+            save_network(self.average, self.folder / "best.safetensors", self._facts())
+
+    def _save(self) -> None:
+        """Writes the checkpoint and the weights."""
+        if not all(bool(value.isfinite().all()) for value in self.plain.parameters()):
+            self._give_up("weights are no longer finite")
+        states = gather_object([random_states()])
+        if not self.writer:
+            return
+        save_checkpoint(
+            self.folder / "checkpoint.pt",
+            self.progress,
+            network=self.plain.state_dict(),
+            average=self.average.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scaler=self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
+            random=states,
+        )
+        save_network(self.average, self.folder / "weights.safetensors", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        device = f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
+        return describe_weights(self.options, self.progress, self.pictures, self.composite, device)
