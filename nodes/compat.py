@@ -7,8 +7,16 @@ import comfy.model_patcher
 import torch
 from comfy_api.latest import io
 
-# The patcher that moves weights between devices; newer cores have one for their own dynamic memory.
-ModelPatcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+
+def patched(network: torch.nn.Module):
+    """Hands a network to ComfyUI's memory management, which moves it between devices from now on."""
+    # newer cores choose a patcher of their own for dynamic memory when they start
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    return patcher(
+        network,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
 
 
 def supported(**options) -> dict:
@@ -32,4 +40,8 @@ def as_output(image: torch.Tensor) -> torch.Tensor:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an exception means that the device's memory did not suffice."""
-    return isinstance(error, (comfy.model_management.OOM_EXCEPTION, torch.OutOfMemoryError, MemoryError))
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # the CPU's and Apple's allocators have no exception of their own
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)

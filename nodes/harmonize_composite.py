@@ -1,6 +1,7 @@
 """HDNetHarmonizeComposite: image and mask in, harmonized image out."""
 
 import logging
+from contextlib import contextmanager
 
 import comfy.model_management
 import comfy.utils
@@ -16,8 +17,9 @@ from .model_folder import SHIPPED
 
 logger = logging.getLogger(__name__)
 
+LAZY = ("model", "reference_mask")
 RESOLUTIONS = ("256", "512", "1024", "native")
-BYTES_PER_PIXEL = 1300  # of activations, float32, for each base channel 8; see benchmarks
+BYTES_PER_PIXEL = 800  # of activations, float32, for each base channel 8; a CPU needs half of it
 
 
 class HDNetHarmonizeComposite(io.ComfyNode):
@@ -30,7 +32,9 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             description="Changes the colours of a pasted or inpainted object so that it matches its background. "
             "Everything outside the mask stays exactly as it is.",
             inputs=[
-                io.Image.Input("image", tooltip="The composite: the picture with the pasted or inpainted object in it."),
+                io.Image.Input(
+                    "image", tooltip="The composite: the picture with the pasted or inpainted object in it."
+                ),
                 io.Mask.Input(
                     "mask",
                     tooltip="White (1) is the foreground, the part to change. Load Image gives the transparent part "
@@ -39,6 +43,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                 HDNetModel.Input(
                     "model",
                     optional=True,
+                    lazy=True,
                     tooltip="From Load Harmonize Model. Nothing connected: the weights that come with the pack.",
                 ),
                 io.Image.Input(
@@ -50,6 +55,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                 io.Mask.Input(
                     "reference_mask",
                     optional=True,
+                    lazy=True,
                     tooltip="White is the part of the background to match. Nothing connected: all of it.",
                 ),
                 io.Float.Input(
@@ -109,6 +115,11 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         )
 
     @classmethod
+    def check_lazy_status(cls, strength, **inputs) -> list[str]:
+        """What only serves the network is not computed where its result would not show."""
+        return [name for name in LAZY if name in inputs and inputs[name] is None] if strength > 0 else []
+
+    @classmethod
     def execute(
         cls,
         image,
@@ -125,9 +136,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         if resolution not in RESOLUTIONS:
             raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
         mask = feather_mask(fit_mask(1 - mask.float() if invert_mask else mask, image.shape[1:3]), feather)
-        patcher = model if model is not None else load_patcher(SHIPPED)
         harmonized = harmonize(
-            patcher,
+            model if model is not None else load_patcher(SHIPPED),
             image,
             mask,
             background=background,
@@ -139,30 +149,70 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         return io.NodeOutput(as_output(harmonized.clamp_(0, 1)), as_output(mask))
 
 
-def harmonize(patcher, image: torch.Tensor, mask: torch.Tensor, **options) -> torch.Tensor:
-    """Runs the harmonizer under ComfyUI's memory management; falls back to smaller batches."""
+def harmonize(
+    patcher, image: torch.Tensor, mask: torch.Tensor, background: torch.Tensor | None, **options
+) -> torch.Tensor:
+    """Runs the harmonizer under ComfyUI's memory management; falls back to smaller batches.
+
+    Args:
+        patcher: ComfyUI's patcher of an :class:`~..hdnet.HDNet`.
+        image: ``[B, H, W, 3 or 4]``.
+        mask: ``[B, H, W]``.
+        background: ``[B, H, W, 3 or 4]`` or None.
+        **options: Of :meth:`~..hdnet.Harmonizer.__call__`.
+
+    Returns:
+        float32 ``[B, H, W, 3 or 4]`` on the image's device.
+    """
     management = comfy.model_management
-    height, width = image.shape[1:3]
-    worked = height * width if options["resolution"] == "native" else min(height * width, int(options["resolution"]) ** 2)
-    widths = patcher.model.config.base_channels / 8
-    harmonizer = Harmonizer(patcher.model)
+    count = len(image) if len(image) > 1 else max(len(each) for each in (mask, background) if each is not None)
+    pixels = image.shape[1] * image.shape[2]
+    if options["resolution"] != "native":
+        pixels = min(pixels, int(options["resolution"]) ** 2)
+    batch = max(1, Harmonizer(patcher.model).batch_pixels // pixels)
+    if patcher.load_device.type == "cpu":
+        batch = 1  # no faster with more, and sooner interrupted
     while True:
-        needed = int(BYTES_PER_PIXEL * widths * max(worked, min(harmonizer.batch_pixels, worked * len(image))))
+        needed = BYTES_PER_PIXEL * pixels * min(batch, count) * patcher.model.config.base_channels // 8
         management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
-        bar = comfy.utils.ProgressBar(max(len(image), len(mask)))
-
-        def report(done, count):
-            management.throw_exception_if_processing_interrupted()
-            bar.update_absolute(done, count)
-
         try:
-            return harmonizer(image, mask, progress=report, **options)
+            with reporting(patcher.model, count) as report:
+                harmonizer = Harmonizer(patcher.model, batch_pixels=batch * pixels)
+                return harmonizer(image, mask, background=background, progress=report, **options)
         except Exception as error:
-            if not is_out_of_memory(error) or harmonizer.batch_pixels <= worked:
+            if not is_out_of_memory(error):
                 raise
-            management.soft_empty_cache()
-            harmonizer.batch_pixels = max(worked, harmonizer.batch_pixels // 4)
-            logger.warning(
-                "Harmonize Composite: out of memory, trying again with %d image(s) at a time.",
-                max(1, harmonizer.batch_pixels // worked),
-            )
+            if batch == 1:
+                raise torch.OutOfMemoryError(
+                    f"The memory does not suffice for one image of {image.shape[2]}×{image.shape[1]} pixels at "
+                    f"resolution {options['resolution']}; choose a lower resolution or a smaller image."
+                ) from error
+        management.soft_empty_cache()
+        batch = max(1, min(batch, count) // 2)
+        logger.warning("Harmonize Composite: out of memory, trying again with %d image(s) at a time.", batch)
+
+
+@contextmanager
+def reporting(network: torch.nn.Module, count: int):
+    """Shows progress and heeds interruption, both when the network sees images and when they are done."""
+    bar = comfy.utils.ProgressBar(2 * count)
+    seen = done = 0
+
+    def before_network(_, inputs):
+        nonlocal seen
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        seen = min(count, seen + len(inputs[0]))
+        bar.update_absolute(seen + done)
+
+    def after_image(number, _):
+        nonlocal done
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        done = number
+        # images that need no network are done without having been seen
+        bar.update_absolute(2 * count if done == count else max(seen, done) + done)
+
+    hook = network.register_forward_pre_hook(before_network)
+    try:
+        yield after_image
+    finally:
+        hook.remove()

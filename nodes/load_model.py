@@ -2,13 +2,12 @@
 
 import os
 
-import comfy.model_management
 import torch
 from comfy_api.latest import io
 
 from ..weights import load_network
-from .compat import ModelPatcher, advanced, supported
-from .model_folder import choices, download_folder, resolve
+from .compat import advanced, patched, supported
+from .model_folder import SHIPPED, choices, download_folder, find_file, resolve
 
 HDNetModel = io.Custom("HDNET_MODEL")
 
@@ -19,12 +18,7 @@ def load_patcher(source: str, precision: str = "auto"):
     """Loads weights onto the CPU and hands them to ComfyUI's memory management."""
     if precision not in PRECISIONS:
         raise ValueError(f"The precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
-    network = load_network(source, folder=download_folder()).to(PRECISIONS[precision])
-    return ModelPatcher(
-        network,
-        load_device=comfy.model_management.get_torch_device(),
-        offload_device=comfy.model_management.unet_offload_device(),
-    )
+    return patched(load_network(source, folder=download_folder()).to(PRECISIONS[precision]))
 
 
 class HDNetLoadModel(io.ComfyNode):
@@ -40,6 +34,7 @@ class HDNetLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model_name",
                     options=choices(),
+                    default=SHIPPED,
                     tooltip="Weights in models/hdnet (extra_model_paths.yaml counts), or hdnet-lite, which comes with "
                     "the pack.",
                 ),
@@ -67,8 +62,8 @@ class HDNetLoadModel(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, model_name, hub="", precision="auto"):
         """A file that was replaced under its old name is loaded anew."""
-        path = resolve(model_name)
-        return (path, os.path.getmtime(path) if os.path.isfile(path) else None, hub, precision)
+        path = find_file(model_name)
+        return (path, os.path.getmtime(path) if path else None, hub, precision)
 
     @classmethod
     def execute(cls, model_name, hub="", precision="auto") -> io.NodeOutput:

@@ -22,9 +22,20 @@ def choices() -> list[str]:
     return [*folder_paths.get_filename_list(KEY), SHIPPED]
 
 
+def find_file(name: str) -> str | None:
+    """The path of the user's file of that name, None if there is none."""
+    return folder_paths.get_full_path(KEY, name)
+
+
 def resolve(name: str) -> str:
-    """What `load_network` takes for a choice: the user's file of that name, or the name itself."""
-    return folder_paths.get_full_path(KEY, name) or name
+    """What `load_network` takes for a choice.
+
+    Raises:
+        ValueError: It is no choice; older cores do not check, and a prompt must not name just any file.
+    """
+    if name != SHIPPED and name not in choices():
+        raise ValueError(f"There are no weights {name!r} in models/{KEY}; there are: {', '.join(choices())}.")
+    return find_file(name) or name
 
 
 def download_folder() -> str:
