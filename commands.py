@@ -75,6 +75,12 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge")
     parser.add_argument("--invert-mask", action="store_true", help="the mask is black where the foreground is")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        default="auto",
+        help="of the network; auto is bfloat16 where the processor has it, else float32 (default: %(default)s)",
+    )
     parser.add_argument("--device", metavar="D", help="such as cpu or cuda (default: cuda where there is one)")
 
 
@@ -146,7 +152,7 @@ def _harmonizer(args: argparse.Namespace) -> Callable[..., Tensor]:
     from .hdnet import Harmonizer
     from .weights import load_network
 
-    harmonizer = Harmonizer(load_network(args.weights, device=_device(args.device)))
+    harmonizer = Harmonizer(load_network(args.weights, device=_device(args.device), precision=args.precision))
 
     def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
         return harmonizer(

@@ -15,8 +15,8 @@ class HDNetConfig:
     Attributes:
         base_channels: Channels of the first feature map (``g``); 32 for HDNet, 8 for HDNet-lite.
         in_channels: 4 appends the mask to the composite, 3 shows the network the composite alone.
-        local_dynamics: ``"paper"`` follows Eq. 2-5; ``"published"`` repeats the authors' code
-            (and its skip connections, activated in place), which checkpoints trained with it need; ``None`` leaves the module out.
+        local_dynamics: ``"paper"`` follows Eq. 2-5; ``"published"`` repeats the authors' code (and its skip
+            connections, activated in place), which checkpoints trained with it need; ``None`` leaves the module out.
         neighbours: Background features mixed into each foreground feature (K of Eq. 4), 1 to 9.
         global_dynamics: ``"mask"`` splits the regions by the given mask (Eq. 6), ``"learned"`` by a
             predicted guide (HDNet* of Table 3); ``None`` leaves the modules out.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .regions import Regions
-from .tokens import strips, to_map, to_tokens
+from .tokens import at_least_float32, strips, to_map, to_tokens, weighted_sums
 
 HIDDEN = 4  # channels between the pooled features and the kernels; half of them for either kernel
 
@@ -55,14 +55,14 @@ class GlobalDynamics(nn.Module):
         return to_map(torch.addcmul(kept, changed, chosen.to(kept.dtype)), regions)
 
     def kernels(self, parts: Sequence[Tensor], regions: Regions) -> tuple[Tensor, Tensor]:
-        """The two kernels for parts ``[B, N, c]`` of C channels in all, ``[B, C, C]`` each, to multiply from the right."""
+        """The two kernels, ``[B, C, C]`` each, to multiply parts ``[B, N, c]`` of C channels in all from the right."""
         channels = sum(part.shape[-1] for part in parts)
-        weights = regions.valid[:, None].to(parts[0].dtype)
+        weights = at_least_float32(regions.valid[:, None].to(parts[0].dtype))
         weights = (weights / weights.sum(-1, keepdim=True)).expand(len(parts[0]), -1, -1)
         with torch.autocast(weights.device.type, enabled=False):
             # plain products: convolutions of a single position are slow, their gradients most of all
             kind = self.squeeze.weight.dtype
-            pooled = torch.cat([(weights.to(part.dtype) @ part)[:, 0].to(kind) for part in parts], -1)
+            pooled = torch.cat([weighted_sums(weights, part)[:, 0].to(kind) for part in parts], -1)
             hidden = torch.sigmoid(F.linear(pooled, self.squeeze.weight.flatten(1), self.squeeze.bias))
             groups = self.expand.weight.view(2, channels * channels, -1)
             kernels = torch.einsum("bgh,gkh->bgk", hidden.view(len(hidden), 2, -1), groups)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .regions import Regions
-from .tokens import to_map, to_tokens
+from .tokens import at_least_float32, to_map, to_tokens
 
 # Similarities are computed in blocks of at most this many queries and keys, so that memory does not
 # grow with the picture and a block stays in the processor's cache.
@@ -44,7 +44,7 @@ class LocalDynamics(nn.Module):
     def forward(self, features: Tensor, regions: Regions) -> Tensor:
         """Returns ``[B, C, H, W]`` with new foreground features; a picture without background keeps its own."""
         with torch.autocast(features.device.type, enabled=False):  # shapes vary: plain float32 products
-            tokens = to_tokens(features.float() if features.dtype.itemsize < 4 else features)
+            tokens = at_least_float32(to_tokens(features))
             rebuilt = [
                 self._rebuild(own, inside, outside, regions.valid_size[0] * regions.valid_size[1])
                 for own, inside, outside in zip(tokens, regions.foreground, regions.reference)

@@ -100,7 +100,8 @@ class HDNet(nn.Module):
         full, half, quarter, eighth = region_pyramid(mask, size, reference)
 
         x = composite if self.config.in_channels == 3 else torch.cat((composite, mask), dim=1)
-        skips = [self.encoder[0](x)]
+        # rows of features are then views of feature maps, and convolutions are fastest so
+        skips = [self.encoder[0](x.contiguous(memory_format=torch.channels_last))]
         for level, regions in enumerate((half, half, quarter, quarter, eighth, eighth, None)):
             # The published code activates in place, and so its skip connections. Where a ReLU follows at once
             # that changes nothing: only the global dynamics see the skip connections of the first three levels.

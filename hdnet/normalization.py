@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .regions import Regions
-from .tokens import pad_edge, strips, to_map, to_tokens
+from .tokens import at_least_float32, pad_edge, strips, to_map, to_tokens, weighted_sums
 
 EPSILON = 1e-5
 
@@ -23,9 +23,9 @@ def instance_norm(features: Tensor, regions: Regions) -> Tensor:
         # batch normalisation of one picture: the one kernel that takes channels-last in two passes
         normalised = [
             torch.batch_norm(picture[None], None, None, None, None, True, 0.0, EPSILON, False)
-            for picture in _float(features)[..., :height, :width]
+            for picture in features[..., :height, :width]
         ]
-    return pad_edge(torch.cat(normalised), regions).to(features.dtype)
+    return pad_edge(torch.cat(normalised), regions)
 
 
 class RAIN(nn.Module):
@@ -46,60 +46,48 @@ class RAIN(nn.Module):
     def forward(self, features: Tensor, regions: Regions, inplace: bool = False) -> Tensor:
         """Normalises ``[B, C, H, W]``; ``inplace`` lets them be overwritten where no gradients are wanted."""
         with torch.autocast(features.device.type, enabled=False):
-            tokens = to_tokens(_float(features))
-            inside = torch.stack((regions.foreground, ~regions.foreground), dim=2).to(tokens.dtype)
-            mean, deviation = self._statistics(tokens, inside, (regions.foreground, regions.background))
+            tokens = to_tokens(features)
+            inside = at_least_float32(torch.stack((regions.foreground, ~regions.foreground), dim=2).to(tokens.dtype))
+            mean, deviation = _statistics(tokens, inside, (regions.foreground, regions.background))
             mean_r, deviation_r = mean[:, 1:], deviation[:, 1:]
             if regions.reference is not regions.background:
-                reference = regions.reference[..., None].to(tokens.dtype)
-                mean_r, deviation_r = self._statistics(tokens, reference, (regions.reference,))
+                reference = regions.reference[..., None].to(inside.dtype)
+                mean_r, deviation_r = _statistics(tokens, reference, (regions.reference,))
             gain_f, gain_b = 1 + self.foreground_gamma, 1 + self.background_gamma
             # either region is an affine map of its features
             scale = torch.cat((gain_f * deviation_r / deviation[:, :1], gain_b / deviation[:, 1:]), 1)
             shift = torch.cat((gain_f * mean_r + self.foreground_beta, self.background_beta.expand_as(mean_r)), 1)
             tokens = _affine(tokens, inside, scale, shift - mean * scale, inplace)
-        return to_map(tokens, regions).to(features.dtype)
-
-    @staticmethod
-    def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, ``[B, R, C]`` each, by sum / (n + eps) and sqrt(variance + eps)."""
-        weights = torch.stack(regions, dim=1).to(tokens.dtype)
-        mean, variance = _moments(tokens, indicators, weights, weights.sum(-1, keepdim=True) + EPSILON)
-        return mean, (variance + EPSILON).sqrt()
+        return to_map(tokens, regions)
 
 
-def _float(features: Tensor) -> Tensor:
-    return features.float() if features.dtype.itemsize < 4 else features
-
-
-def _moments(tokens: Tensor, indicators: Tensor, weights: Tensor, divisor: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance over regions.
+def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over regions, by sum / (n + eps) and sqrt(variance + eps).
 
     Args:
         tokens: ``[B, N, C]``.
         indicators: ``[B, N, R]``, which region a position belongs to.
-        weights: ``[B, R, N]``, the same for the positions that count.
-        divisor: ``[B, R, 1]``, what sums are divided by.
+        regions: R times ``[B, N]`` bool, the same for the positions that count.
 
     Returns:
         Two tensors ``[B, R, C]``.
     """
-    weights = weights / divisor
-    mean = weights @ tokens
+    weights = torch.stack(regions, dim=1).to(indicators.dtype)
+    weights = weights / (weights.sum(-1, keepdim=True) + EPSILON)
+    mean, variance = weighted_sums(weights, tokens), 0
     # centred first: the square of a mean would drown the variance of a flat region
-    variance = 0
     for start, end in strips(tokens):
-        centred = tokens[:, start:end] - indicators[:, start:end] @ mean
+        centred = at_least_float32(tokens[:, start:end]) - indicators[:, start:end] @ mean
         variance = variance + weights[..., start:end] @ (centred * centred)
-    return mean, variance
+    return mean, (variance + EPSILON).sqrt()
 
 
 def _affine(tokens: Tensor, indicators: Tensor, scale: Tensor, shift: Tensor, inplace: bool) -> Tensor:
     """``tokens * scale + shift``, with ``[B, R, C]`` coefficients of each region."""
     if torch.is_grad_enabled():
-        return torch.addcmul(indicators @ shift, tokens, indicators @ scale)
+        return torch.addcmul(indicators @ shift, at_least_float32(tokens), indicators @ scale).to(tokens.dtype)
     result = tokens if inplace else torch.empty_like(tokens)
     for start, end in strips(tokens):
-        which = indicators[:, start:end]
-        torch.addcmul(which @ shift, tokens[:, start:end], which @ scale, out=result[:, start:end])
+        which, some = indicators[:, start:end], at_least_float32(tokens[:, start:end])
+        torch.addcmul(which @ shift, some, which @ scale, out=result[:, start:end])
     return result

@@ -38,6 +38,17 @@ def pad_edge(features: Tensor, regions: Regions) -> Tensor:
     return F.pad(features, (0, width - w, 0, height - h), mode="replicate")
 
 
+def at_least_float32(tokens: Tensor) -> Tensor:
+    """The same values in a type that sums and statistics can be computed in."""
+    return tokens.float() if tokens.dtype.itemsize < 4 else tokens
+
+
+def weighted_sums(weights: Tensor, tokens: Tensor) -> Tensor:
+    """``[B, R, N]`` times ``[B, N, C]``, at least in float32: ``[B, R, C]``."""
+    parts = (weights[..., start:end] @ at_least_float32(tokens[:, start:end]) for start, end in strips(tokens))
+    return sum(parts)
+
+
 def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:
     """Ranges of positions of ``[B, N, C]`` to be worked on one after another; all at once where gradients are."""
     count = tokens.shape[1]

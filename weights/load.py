@@ -13,23 +13,32 @@ if TYPE_CHECKING:
     from ..hdnet import HDNet
 
 
-def load_network(source: str | Path = "hdnet-lite", *, device: str = "cpu", folder: str | Path | None = None) -> HDNet:
+def load_network(
+    source: str | Path = "hdnet-lite",
+    *,
+    device: str = "cpu",
+    folder: str | Path | None = None,
+    precision: str = "float32",
+) -> HDNet:
     """Loads a network for inference.
 
     Args:
         source: A name of the catalogue, a ``.safetensors`` file, or ``hub:owner/repo[/file][@revision]``.
         device: Where to put it.
         folder: Where files from the Hub are kept; its usual cache by default.
+        precision: ``"float32"``, ``"float16"``, ``"bfloat16"``, or ``"auto"`` for the fastest that the device
+            computes in natively; see :func:`~..hdnet.precision.choose_dtype`.
 
     Returns:
-        The network in eval mode, float32, without gradients.
+        The network in eval mode, without gradients.
 
     Raises:
         WeightsError: Unknown, damaged, foreign or not to be had.
     """
+    from ..hdnet.precision import choose_dtype
     from .network_files import read_network
 
-    return read_network(locate(source, folder)).to(device)
+    return read_network(locate(source, folder)).to(device, choose_dtype(precision, device))
 
 
 def locate(source: str | Path, folder: str | Path | None = None) -> Path:
