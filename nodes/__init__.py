@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .compare import HDNetCompare
+from .example import HDNetExample
 from .harmonize_composite import HDNetHarmonizeComposite
 from .load_model import HDNetLoadModel
 from .model_folder import register_model_folder
@@ -16,4 +17,4 @@ class HarmonizeCompositeExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_model_folder()  # older cores do not call on_load
-        return [HDNetLoadModel, HDNetHarmonizeComposite, HDNetCompare]
+        return [HDNetLoadModel, HDNetHarmonizeComposite, HDNetCompare, HDNetExample]
