@@ -15,7 +15,7 @@ from torch.nn import functional as F
 CELL = 2  # pixels of the working resolution along a side of a grid cell
 LOCAL_RIDGE = 3e-5  # pull of the whole foreground's map on a local one, as a variance of colour
 WHOLE_RIDGE = 1e-6  # pull of the identity on the whole foreground's map
-STRIP = 1 << 16  # pixels mapped at a time: their maps and colours stay in the processor's cache
+TILE = 256  # a side, in pixels, of what is mapped at a time: maps and colours stay in the processor's cache
 
 
 def colour_moments(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -105,24 +105,29 @@ def apply_colour_maps(
     """
     top, bottom, left, right = box
     height, width = weight.shape
-    across = _interpolation(left, right, width, grid_size[1], maps.shape[2], maps)
-    rows = max(1, STRIP // (right - left))
-    for start in range(top, bottom, rows):
-        end = min(start + rows, bottom)
-        down = _interpolation(start, end, height, grid_size[0], maps.shape[1], maps)
-        # [12, rows, columns], linear interpolation as two small matrix products
-        local = down.mT @ maps @ across
-        colours = picture[start:end, left:right, :3]
-        planes = colours.permute(2, 0, 1).contiguous()
-        blend = weight[start:end, left:right]
-        for channel in range(3):
-            a, b, c, d = local[4 * channel : 4 * channel + 4]
-            mapped = d.addcmul_(a, planes[0]).addcmul_(b, planes[1]).addcmul_(c, planes[2]).clamp_(0, 1)
-            colours[..., channel].addcmul_(mapped.sub_(planes[channel]), blend, value=strength)
+    scratch = maps.new_empty(12 * TILE, TILE)  # new memory for every tile would take longer than the arithmetic
+    for row in range(top, bottom, TILE):
+        rows = slice(row, min(row + TILE, bottom))
+        down, cells_down = _interpolation(rows, height, grid_size[0], maps.shape[1], maps)
+        for column in range(left, right, TILE):
+            columns = slice(column, min(column + TILE, right))
+            across, cells_across = _interpolation(columns, width, grid_size[1], maps.shape[2], maps)
+            # [12, rows, columns], linear interpolation as two small matrix products
+            halfway = (down.mT @ maps[:, cells_down, cells_across]).flatten(0, 1)
+            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]]).unflatten(0, (12, -1))
+            colours = picture[rows, columns, :3]
+            planes = colours.permute(2, 0, 1).contiguous()
+            blend = weight[rows, columns]
+            for channel in range(3):
+                a, b, c, d = local[4 * channel : 4 * channel + 4]
+                mapped = d.addcmul_(a, planes[0]).addcmul_(b, planes[1]).addcmul_(c, planes[2]).clamp_(0, 1)
+                colours[..., channel].addcmul_(mapped.sub_(planes[channel]), blend, value=strength)
 
 
-def _interpolation(start: int, end: int, pixels: int, cells: float, count: int, like: Tensor) -> Tensor:
-    """Weights ``[count, end - start]`` that interpolate linearly between the centres of cells."""
-    position = (torch.arange(start, end, device=like.device, dtype=torch.float64) + 0.5) * (cells / pixels) - 0.5
-    distance = position.clamp(0, count - 1) - torch.arange(count, device=like.device)[:, None]
-    return (1 - distance.abs()).clamp(min=0).to(like.dtype)
+def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:
+    """Linear interpolation between the centres of cells: weights ``[n, pixels of the place]`` and which n cells."""
+    position = (torch.arange(place.start, place.stop, dtype=torch.float64) + 0.5) * (cells / pixels) - 0.5
+    position = position.clamp(0, count - 1)
+    first, last = int(position[0]), min(int(position[-1]) + 2, count)
+    distance = position - torch.arange(first, last)[:, None]
+    return (1 - distance.abs()).clamp(min=0).to(like), slice(first, last)

@@ -175,14 +175,14 @@ def check_options(resolution: int | str, strength: float, consistency: str) -> N
 
 def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | None:
     """One composite at the working size; None, with a warning, where nothing can be done."""
-    strongest = mask.amax()
+    soft = shrink(mask[..., None], size)[0]
+    strongest = soft.amax()
     if strongest == 0:
         logger.warning("The mask of image %d is empty; the image stays as it is.", index)
         return None
     source = shrink(composite[..., :3], size).clamp(0, 1)
-    soft = shrink(mask[..., None], size)[0]
     # a mask that is faint everywhere still marks its foreground
-    foreground = soft > 0.5 * soft.amax()
+    foreground = soft > 0.5 * strongest
     allowed = frames.reference_of(index)
     if allowed is not None:
         allowed = shrink(allowed[..., None], size)[0] > 0.5

@@ -60,5 +60,6 @@ def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:
     rows = mask.amax(1).nonzero()
     if len(rows) == 0:
         return None
-    columns = mask.amax(0).nonzero()
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = mask[top:bottom].amax(0).nonzero()
+    return top, bottom, int(columns[0]), int(columns[-1]) + 1

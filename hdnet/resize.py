@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIDE = 8
-STRIP = 1 << 20  # values reduced at a time
 
 
 def working_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
@@ -25,21 +24,19 @@ def working_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
 
 
 def shrink(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Averages ``[H, W, C]`` over areas to ``[C, h, w]``.
-
-    Whole pixels are averaged first, strip by strip, so that no copy of a large picture is made.
-    """
+    """Averages ``[H, W, C]`` over areas to ``[C, h, w]``; whole pixels first, so no large copy is made."""
     height, width = picture.shape[:2]
     factor = max(1, min(height // size[0], width // size[1]))
     if factor > 1:
-        rows = max(1, STRIP // (factor * width)) * factor
-        strips = [_average(picture[top : top + rows], factor) for top in range(0, height, rows)]
-        picture = torch.cat(strips)
+        picture = _average(_average(picture, 0, factor), 1, factor)
     planes = picture.permute(2, 0, 1)[None]
     return F.interpolate(planes, size=size, mode="area")[0] if planes.shape[-2:] != size else planes[0].contiguous()
 
 
-def _average(rows: Tensor, factor: int) -> Tensor:
-    planes = rows.permute(2, 0, 1)[None].contiguous()
-    # ceil_mode: pixels left over at the edges are averaged among themselves
-    return F.avg_pool2d(planes, factor, ceil_mode=True, count_include_pad=False)[0].permute(1, 2, 0)
+def _average(picture: Tensor, side: int, factor: int) -> Tensor:
+    """Averages runs of ``factor`` along a side; what is left over at the end is averaged among itself."""
+    whole = picture.shape[side] // factor * factor
+    parts = [picture.narrow(side, 0, whole).unflatten(side, (-1, factor)).mean(side + 1)]
+    if whole < picture.shape[side]:
+        parts.append(picture.narrow(side, whole, picture.shape[side] - whole).mean(side, keepdim=True))
+    return torch.cat(parts, side)
