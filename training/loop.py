@@ -174,6 +174,7 @@ class Run:
                 loss = foreground_mse(blend(output, composite, mask), real, mask) / options.accumulate
                 accelerator.backward(loss)
             total += loss.detach()
+        self.seen = composite[:1], mask[:1]
         norm = accelerator.clip_grad_norm_(self.plain.parameters(), options.clip or math.inf)
         finite = bool(norm.isfinite())
         if finite or accelerator.scaler is not None:  # fp16: the scaler leaves the step out, and learns from it
@@ -188,6 +189,11 @@ class Run:
         else:
             self._fail()
         return total, norm, batch, time.monotonic() - begun
+
+    @torch.no_grad()
+    def _sound(self) -> bool:
+        """Whether the network still makes a picture of the one it saw last."""
+        return bool(self.plain(*self.seen).isfinite().all())
 
     def _to_device(self, batch: dict[str, Tensor]) -> list[Tensor]:
         names, device = ("composite", "mask", "real"), self.accelerator.device
@@ -251,8 +257,8 @@ class Run:
 
     def _save(self) -> None:
         """Writes the checkpoint and the weights."""
-        if not all(bool(value.isfinite().all()) for value in self.plain.parameters()):
-            self._give_up("weights are no longer finite")
+        if self._any(not self._sound()):
+            self._give_up("the network's output is no longer finite")
         states = gather_object([random_states()])
         if not self.writer:
             return

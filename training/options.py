@@ -37,6 +37,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         _check(self)
+        if not self.size:
+            raise ValueError("size must not be empty.")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def load_options(config: str, overrides: Iterable[str] = (), **known: str) -> Op
         if not path.is_file():
             names = sorted(each.stem for each in CONFIGS.glob("*.toml"))
             raise ValueError(f"Unknown configuration {config!r}; known: {', '.join(names)}, or give a .toml file.")
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -155,7 +159,7 @@ def _check(record) -> None:
         if choices and value not in choices:
             raise ValueError(f"{each.name} must be one of {', '.join(choices)}, not {value!r}.")
         for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, (int, float)) and not low <= number <= high:
+            if isinstance(number, (int, float)) and not (low <= number <= high and math.isfinite(number)):
                 limits = f"at least {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
                 raise ValueError(f"{each.name} must be {limits}, not {number:g}.")
 
@@ -194,5 +198,5 @@ def _literal(value) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_literal, value)) + "]"
     if isinstance(value, (bool, str)):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # all in which TOML differs
     return repr(value)
