@@ -2,23 +2,21 @@
 
 import os
 
-import torch
+import comfy.model_management
 from comfy_api.latest import io
 
+from ..hdnet.precision import PRECISIONS, choose_dtype
 from ..weights import load_network
 from .compat import advanced, patched, supported
 from .model_folder import SHIPPED, choices, download_folder, find_file, resolve
 
 HDNetModel = io.Custom("HDNET_MODEL")
 
-PRECISIONS = {"auto": torch.float32, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
 
 def load_patcher(source: str, precision: str = "auto"):
     """Loads weights onto the CPU and hands them to ComfyUI's memory management."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"The precision must be one of {', '.join(PRECISIONS)}, not {precision!r}.")
-    return patched(load_network(source, folder=download_folder()).to(PRECISIONS[precision]))
+    dtype = choose_dtype(precision, comfy.model_management.get_torch_device())
+    return patched(load_network(source, folder=download_folder()).to(dtype))
 
 
 class HDNetLoadModel(io.ComfyNode):
@@ -51,7 +49,7 @@ class HDNetLoadModel(io.ComfyNode):
                         options=list(PRECISIONS),
                         default="auto",
                         optional=True,
-                        tooltip="auto is float32. float16 and bfloat16 halve the model's memory on a GPU.",
+                        tooltip="auto is bfloat16 where the device computes in it, else float32.",
                     )
                 ),
             ],

@@ -1,0 +1,108 @@
+"""The little of ComfyUI that the nodes touch, for tests of their own work without ComfyUI.
+
+What ComfyUI makes of the nodes is tested with a real one, in test_comfyui.py.
+"""
+
+import dataclasses
+import sys
+import types
+
+import torch
+
+
+class ModelPatcher:
+    def __init__(self, model, load_device, offload_device):
+        self.model, self.load_device, self.offload_device = model, load_device, offload_device
+
+
+class ProgressBar:
+    last = None
+
+    def __init__(self, total):
+        self.total, self.steps = total, []
+        ProgressBar.last = self
+
+    def update_absolute(self, value, total=None):
+        self.steps.append(value)
+
+
+class Interrupted(BaseException):
+    """As ComfyUI's, no ordinary exception in newer cores."""
+
+
+@dataclasses.dataclass
+class Schema:
+    """As in ComfyUI 0.3.64, without search aliases."""
+
+    node_id: str
+    display_name: str = None
+    category: str = "sd"
+    inputs: list = None
+    outputs: list = None
+    description: str = ""
+
+
+class Socket:
+    def __init__(self, id=None, **options):
+        self.id, self.extra_dict = id, options.pop("extra_dict", None)
+        self.options = options
+
+
+def _io():
+    io = types.SimpleNamespace(Schema=Schema, ComfyNode=object, NodeOutput=lambda *results: results)
+    io.Custom = lambda name: types.SimpleNamespace(Input=Socket, Output=Socket)
+    for name in ("Image", "Mask", "Float", "Int", "Combo", "String", "Boolean"):
+        setattr(io, name, io.Custom(name))
+    return io
+
+
+def _common_upscale(samples, width, height, method, crop):
+    return torch.nn.functional.interpolate(samples, size=(height, width), mode=method)
+
+
+def _repeat_to_batch_size(tensor, count):
+    return tensor[torch.arange(count) % len(tensor)]
+
+
+def install(folder) -> types.ModuleType:
+    """Puts the stand-in into ``sys.modules``; returns its ``model_management``, whose functions tests replace."""
+    management = types.ModuleType("comfy.model_management")
+    management.get_torch_device = lambda: torch.device("cpu")
+    management.unet_offload_device = lambda: torch.device("cpu")
+    management.intermediate_device = lambda: torch.device("cpu")
+    management.throw_exception_if_processing_interrupted = lambda: None
+    management.soft_empty_cache = lambda: None
+    management.load_models_gpu = lambda models, memory_required, force_full_load: None
+    utils = types.ModuleType("comfy.utils")
+    utils.ProgressBar = ProgressBar
+    utils.common_upscale, utils.repeat_to_batch_size = _common_upscale, _repeat_to_batch_size
+    patcher = types.ModuleType("comfy.model_patcher")
+    patcher.ModelPatcher = ModelPatcher
+    comfy = types.ModuleType("comfy")
+    comfy.model_management, comfy.utils, comfy.model_patcher = management, utils, patcher
+    latest = types.ModuleType("comfy_api.latest")
+    latest.io, latest.ComfyExtension = _io(), object
+    paths = types.ModuleType("folder_paths")
+    paths.models_dir, paths.folder_names_and_paths = str(folder), {}
+    paths.get_folder_paths = lambda key: paths.folder_names_and_paths[key][0]
+    paths.get_filename_list = lambda key: [path.name for path in _files(paths, key)]
+    paths.get_full_path = lambda key, name: next((str(p) for p in _files(paths, key) if p.name == name), None)
+    sys.modules.update(
+        {
+            "comfy": comfy,
+            "comfy.model_management": management,
+            "comfy.utils": utils,
+            "comfy.model_patcher": patcher,
+            "comfy_api": types.ModuleType("comfy_api"),
+            "comfy_api.latest": latest,
+            "folder_paths": paths,
+        }
+    )
+    return management
+
+
+def _files(paths, key):
+    from pathlib import Path
+
+    folders, extensions = paths.folder_names_and_paths[key]
+    return [path for folder in folders for path in sorted(Path(folder).glob("*")) if path.suffix in extensions]
