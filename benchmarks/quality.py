@@ -16,9 +16,9 @@ from tqdm import tqdm
 from ..training.baselines import BASELINES
 from ..training.cases import validation_cases
 from ..training.evaluate import Harmonize, Score, by_network, evaluate
-from ..weights.whole_files import write_whole
 from ..training.metrics import average, worse_fraction
 from ..training.photos import Photographs
+from ..weights.whole_files import write_whole
 
 
 def main(arguments: list[str] | None = None) -> None:
