@@ -430,11 +430,12 @@ def test_names_are_translated_completely(pack, language):
 def test_every_node_has_a_help_page_with_pictures_that_exist(pack, language):
     for name, node in pack.items():
         if name.startswith("HDNet"):
-            page = ROOT / "web" / "docs" / name / f"{language}.md"
+            docs = ROOT / "web" / "docs"
+            page = docs / f"{name}.md" if language == "en" else docs / name / f"{language}.md"
             text = page.read_text("utf-8")
             pictures = [part.split(")")[0] for part in text.split("](")[1:] if not part.startswith("http")]
             assert pictures, page
             for picture_path in pictures:
-                assert (page.parent / picture_path).is_file(), (page, picture_path)
+                assert (docs / picture_path).is_file(), (page, picture_path)  # as ComfyUI looks for them
             for each in node.define_schema().inputs:
                 assert f"`{each.id}`" in text, (page, each.id)
