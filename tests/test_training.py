@@ -4,6 +4,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import platform
 import random
 import resource
 import signal
@@ -32,8 +33,10 @@ from harmonize_composite.training.checkpoint import (
     save_checkpoint,
     set_random_states,
 )
+from harmonize_composite.training.cpu import exact_on_cpu
 from harmonize_composite.training.image_files import PictureError
 from harmonize_composite.training.loop import TrainingError, train
+from harmonize_composite.training.moving_average import update_average
 from harmonize_composite.training.objective import blend, foreground_mse
 from harmonize_composite.training.options import Options, Stage, load_options
 from harmonize_composite.training.pairs import collate, open_source
@@ -223,6 +226,14 @@ def test_only_the_foreground_of_the_output_has_a_gradient():
     mask[..., 4:9, 4:9] = 1
     foreground_mse(blend(output, torch.rand(1, 3, 16, 16), mask), torch.ones(1, 3, 16, 16), mask).backward()
     assert torch.equal(output.grad != 0, mask.expand_as(output) == 1)
+
+
+@pytest.mark.parametrize(("step", "decay"), [(1, 2 / 11), (90, 0.91), (91, 0.91), (10**6, 0.91)])
+def test_the_moving_average_forgets_its_start_soon(step, decay):
+    average, network = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    wanted = decay * average.weight + (1 - decay) * network.weight
+    update_average(average, network, 0.91, step)
+    torch.testing.assert_close(average.weight, wanted)
 
 
 # A whole run
@@ -563,3 +574,14 @@ def quiet_again():
     yield
     root.handlers[:] = before
     logging.getLogger("harmonize_composite.training").setLevel(logging.NOTSET)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or torch.cuda.is_available(), reason="glibc on a CPU")
+def test_large_temporaries_are_not_paged_in_again_and_again():
+    with exact_on_cpu():
+        for _ in range(3):
+            torch.ones(2**24)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            torch.ones(2**24)  # 64 MiB, 16,384 pages
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
 
 @contextmanager
 def exact_on_cpu() -> Iterator[None]:
-    """Sums in a fixed order whatever the number of threads, and denormal numbers count as zero.
+    """Sums in a fixed order, whatever the number of threads; denormal numbers, slow and harmless, count as zero.
 
-    The latter are harmless but slow. Does nothing where there is a GPU.
+    And memory once used stays with the process. Does nothing where there is a GPU.
     """
     if torch.cuda.is_available():
         yield
         return
+    _keep_memory()
     before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
@@ -27,3 +32,12 @@ def exact_on_cpu() -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0])
         torch.utils.deterministic.fill_uninitialized_memory = before[1]
         torch.set_flush_denormal(False)
+
+
+def _keep_memory() -> None:
+    """Keeps large temporaries from going back to the system: they would come again page by page, each step."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
+        if mallopt:
+            mallopt(M_MMAP_MAX, 0)
+            mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -19,20 +19,19 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from ..weights import save_network
 from ..weights.whole_files import write_whole
-from .augment import Augmentation
+from .batches import load_batches, training_source
 from .checkpoint import Progress, load_checkpoint, load_parts, random_states, save_checkpoint, set_random_states
 from .cpu import exact_on_cpu
-from .interruption import Interruption, leave_to_parent
+from .interruption import Interruption
 from .metrics import average
+from .moving_average import update_average
 from .objective import blend, foreground_mse
 from .options import Options, to_toml
-from .pairs import Stream, collate, open_source
 from .record import Window, describe_weights, figures
 from .schedule import Schedule
 from .start import initial_network
@@ -84,7 +83,13 @@ class Run:
         if options.precision == "fp16" and self.accelerator.device.type == "cpu":
             raise ValueError("precision=fp16 needs a GPU; on a CPU, use bf16 or no.")
         share = self.accelerator.process_index, self.accelerator.num_processes
-        self._open_data(share)
+        source = training_source(options)
+        self.pictures = len(source)
+        self.schedule = Schedule(options, self.pictures)
+        self.schedule.check_split(share[1])
+        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share)
+        on_gpu = self.accelerator.device.type == "cuda"
+        self.batches = load_batches(options, source, self.schedule, self.progress, *share, pin_memory=on_gpu)
         self._build(saved)
         if saved:
             set_random_states(saved["random"][share[0] % len(saved["random"])])
@@ -92,26 +97,6 @@ class Run:
         if self.accelerator.is_main_process:
             write_whole(folder / "options.toml", lambda file: file.write(to_toml(options).encode()))
             self.writer = SummaryWriter(str(folder), purge_step=self.progress.step + 1 if resume else None)
-
-    def _open_data(self, share: tuple[int, int]) -> None:
-        options, progress = self.options, self.progress
-        names = "crop", "flip", "mask_jitter", "loose_region", "jpeg"
-        augmentation = Augmentation(**{name: getattr(options, name) for name in names})
-        source = open_source(options.data, "train", augmentation, options.untouched)
-        self.pictures = len(source)
-        self.schedule = Schedule(options, self.pictures)
-        self.schedule.check_split(share[1])
-        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share)
-        self.batches = DataLoader(
-            Stream(source, options.seed),
-            batch_sampler=self.schedule.parts(progress.step, progress.position, *share),
-            collate_fn=collate,
-            num_workers=options.workers,
-            prefetch_factor=4 if options.workers else None,
-            pin_memory=self.accelerator.device.type == "cuda",
-            worker_init_fn=leave_to_parent,
-            generator=torch.Generator(),  # else it would draw from the global one
-        )
 
     def _build(self, saved: dict | None) -> None:
         options, accelerator = self.options, self.accelerator
@@ -136,7 +121,7 @@ class Run:
         self.composite = average(gather_object(self.validation.composite_scores()))
         parts, window = iter(self.batches), Window()
         stopped = False
-        with tqdm(
+        with self.writer or nullcontext(), tqdm(
             total=steps,
             initial=progress.step,
             unit="step",
@@ -156,8 +141,7 @@ class Run:
                     self._validate()
                 if step % options.checkpoint_every == 0 or last or stopped:
                     self._save()
-        if self.writer:
-            self.writer.close()
+        self.accelerator.end_training()
         return progress.step == steps
 
     def _step(self, parts: Iterator[dict[str, Tensor]]) -> tuple[Tensor, Tensor, int, float]:
@@ -185,7 +169,7 @@ class Run:
         progress.position += batch
         if finite:
             self.failures = 0
-            self._update_average()
+            update_average(self.average, self.plain, options.ema, progress.step)
         else:
             self._fail()
         return total, norm, batch, time.monotonic() - begun
@@ -193,7 +177,7 @@ class Run:
     @torch.no_grad()
     def _sound(self) -> bool:
         """Whether the network still makes a picture of the one it saw last."""
-        return bool(self.plain(*self.seen).isfinite().all())
+        return bool(self.plain.forward(*self.seen).isfinite().all())  # forward is never compiled
 
     def _to_device(self, batch: dict[str, Tensor]) -> list[Tensor]:
         names, device = ("composite", "mask", "real"), self.accelerator.device
@@ -208,17 +192,12 @@ class Run:
             self._give_up(f"{PATIENCE} steps in a row had a loss or gradient that is not finite")
 
     def _give_up(self, reason: str) -> None:
-        advice = "try a lower learning_rate, clip=1 or precision=no"
         path = self.folder / "checkpoint.pt"
         kept = f"the last checkpoint is intact: {path}" if path.is_file() else "there is no checkpoint yet"
-        raise TrainingError(f"Training ends at step {self.progress.step}: {reason}. {advice.capitalize()}; {kept}.")
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        step = self.progress.step
-        decay = min(self.options.ema, (1 + step) / (10 + step))
-        for mean, value in zip(self.average.parameters(), self.plain.parameters()):
-            mean.lerp_(value, 1 - decay)
+        raise TrainingError(
+            f"Training ends at step {self.progress.step}: {reason}. Try a lower learning_rate, clip=1 or "
+            f"precision=no; {kept}."
+        )
 
     def _any(self, here: bool) -> bool:
         """Whether it is so in any process."""

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if not options.data:
         raise ValueError("Say what to train on: --data ROOT, photographs with masks or pairs in iHarmony4's layout.")
 
+    from accelerate import PartialState
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from .loop import train
@@ -73,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.resume or args.out
     with logging_redirect_tqdm():
         complete = train(options, folder, resume=bool(args.resume))
-    if complete:
-        print(f"Done: {folder / 'weights.safetensors'}")
-        return 0
-    print(f"Interrupted; go on with: harmonize train --resume {folder}")
-    return 130
+    if PartialState().is_main_process:
+        done = f"Done: {folder / 'weights.safetensors'}"
+        print(done if complete else f"Interrupted; go on with: harmonize train --resume {folder}")
+    return 0 if complete else 130
