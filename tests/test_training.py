@@ -117,10 +117,10 @@ def end_of(process):
     return process.exitcode
 
 
-def train_and_die(options, folder, resume, at_step, at_byte):
-    """Trains until SIGKILL: after `at_step` steps, or in the middle of writing a checkpoint."""
+def train_and_die(options, folder, resume, at_step=None, while_writing=False):
+    """Trains until SIGKILL: after `at_step` steps, or when a checkpoint is written but not yet in its place."""
     torch.set_num_threads(1)
-    step = loop.Run._step
+    step, save = loop.Run._step, loop.save_checkpoint
 
     def deadly_step(run, parts):
         result = step(run, parts)
@@ -128,12 +128,13 @@ def train_and_die(options, folder, resume, at_step, at_byte):
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    def deadly_fsync(descriptor):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def deadly_save(*arguments, **parts):
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        save(*arguments, **parts)
 
     loop.Run._step = deadly_step
-    if at_byte:
-        os.fsync = deadly_fsync
+    if while_writing:
+        loop.save_checkpoint = deadly_save
     train(options, folder, resume)
 
 
@@ -337,19 +338,21 @@ def test_killed_at_random_steps_and_resumed_the_weights_are_those_of_the_uninter
     steps = sorted(random.sample(range(4, 12), 2))
     for at_step in steps:
         resume = (folder / "checkpoint.pt").exists()
-        assert end_of(start(train_and_die, options, folder, resume, at_step, False)) == -signal.SIGKILL
+        assert end_of(start(train_and_die, options, folder, resume, at_step)) == -signal.SIGKILL
         assert checkpoint(folder)[0].step == (at_step - 1) // 3 * 3, steps
-    assert end_of(start(train_and_die, options, folder, True, None, False)) == 0
+    assert end_of(start(train_and_die, options, folder, True)) == 0
     assert_same_run(folder, uninterrupted)
 
 
 def test_killed_while_a_checkpoint_is_written_the_one_before_is_intact(small, uninterrupted, tmp_path):
     folder = tmp_path / "run"
-    assert end_of(start(train_and_die, replace(small, steps=12), folder, False, 4, False)) == -signal.SIGKILL
+    assert end_of(start(train_and_die, small, folder, False, 4)) == -signal.SIGKILL
     before = (folder / "checkpoint.pt").read_bytes()
     assert end_of(start(train_and_die, small, folder, True, None, True)) == -signal.SIGKILL
     assert (folder / "checkpoint.pt").read_bytes() == before
+    assert list(folder.glob(".checkpoint.pt.*"))  # the part that was written
     assert train(small, folder, resume=True)
+    assert not list(folder.glob(".*"))
     assert_same_run(folder, uninterrupted)
 
 
@@ -463,7 +466,7 @@ def test_a_step_whose_gradient_is_not_finite_is_left_out(small, spoiled, tmp_pat
 
 def test_a_loss_that_stays_nan_ends_the_run_and_the_last_good_checkpoint_is_intact(small, spoiled, tmp_path):
     spoiled(range(4, 100))
-    with pytest.raises(TrainingError, match="10 steps in a row .* checkpoint is intact: .*checkpoint.pt"):
+    with pytest.raises(TrainingError, match="10 steps in a row .* the checkpoint is intact: .*checkpoint.pt"):
         train(replace(small, steps=40), tmp_path / "run")
     _, parts = checkpoint(tmp_path / "run")
     assert all(value.isfinite().all() for value in parts["network"].values())
@@ -485,7 +488,7 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_intact(small, tmp_p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))  # the system refuses the second half
     try:
-        with pytest.raises(OSError, match="checkpoint of step 6 was not written .* the one before is intact"):
+        with pytest.raises(OSError, match="ends at step 6: .*/run cannot be written .* the checkpoint is intact"):
             train(replace(small, validation_pairs=0), folder, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -546,6 +549,16 @@ def test_fine_tuning_begins_with_the_named_weights(layout, small, uninterrupted,
     assert unmoved.config == moved.config == network.config
     assert largest_difference(unmoved.state_dict(), network.state_dict()) == 0
     assert largest_difference(moved.state_dict(), network.state_dict()) > 0
+
+
+def test_a_resumption_does_without_the_weights_it_began_from(small, tmp_path):
+    start_file, folder = tmp_path / "start.safetensors", tmp_path / "run"
+    save_network(HDNet(HDNetConfig(base_channels=4)), start_file)
+    options = replace(small, base_channels=0, init=str(start_file), steps=3, validation_pairs=0)
+    train(options, folder)
+    start_file.unlink()
+    assert train(replace(options, steps=6), folder, resume=True)
+    assert checkpoint(folder)[0].step == 6
 
 
 def test_the_shipped_weights_can_be_tuned(small, tmp_path):

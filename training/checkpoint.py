@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
 import random
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import torch
 from ..weights.whole_files import write_whole
 
 FORMAT = 1
+DISK_FAILURES = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS
 
 
 class CheckpointError(ValueError):
@@ -51,19 +55,39 @@ def save_checkpoint(path: Path, progress: Progress, **parts) -> None:
         path: The file.
         progress: How far the run has come.
         parts: State dicts and what else is to be kept: tensors, numbers, text, lists and dicts of them.
+    """
+    content = io.BytesIO()  # torch would hide the operating system's reason for a failure
+    torch.save({"format": FORMAT, "progress": asdict(progress), **parts}, content)
+    write_whole(path, lambda file: file.write(content.getbuffer()))
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Removes what a run that was killed had begun to write."""
+    for name in ("checkpoint.pt", "weights.safetensors", "best.safetensors", "options.toml"):
+        for part in folder.glob(f".{name}.*"):
+            part.unlink()
+
+
+def what_is_kept(path: Path) -> str:
+    """Half a sentence for a run that must end."""
+    return f"the checkpoint is intact: {path}" if path.is_file() else "there is no checkpoint yet"
+
+
+@contextmanager
+def disk_failures_explained(path: Path, progress: Progress) -> Iterator[None]:
+    """Says of a full or broken disk what has become of the checkpoint at `path`.
 
     Raises:
-        OSError: It could not be written; the message says that the one before is intact.
+        OSError: With that message, in place of the system's own.
     """
-    content = io.BytesIO()  # torch would hide the operating system's reason
-    torch.save({"format": FORMAT, "progress": asdict(progress), **parts}, content)
     try:
-        write_whole(path, lambda file: file.write(content.getbuffer()))
+        yield
     except OSError as error:
-        kept = "the one before is intact" if path.is_file() else "there is none yet"
-        raise OSError(
-            error.errno, f"{path}: the checkpoint of step {progress.step} was not written ({error.strerror}); {kept}."
-        ) from error
+        if error.errno not in DISK_FAILURES:
+            raise
+        reason = f"{path.parent} cannot be written ({error.strerror})"
+        message = f"Training ends at step {progress.step}: {reason}; {what_is_kept(path)}."
+        raise OSError(error.errno, message) from error
 
 
 def load_checkpoint(path: Path) -> tuple[Progress, dict]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -25,14 +25,24 @@ from tqdm import tqdm
 from ..weights import save_network
 from ..weights.whole_files import write_whole
 from .batches import load_batches, training_source
-from .checkpoint import Progress, load_checkpoint, load_parts, random_states, save_checkpoint, set_random_states
+from .checkpoint import (
+    Progress,
+    disk_failures_explained,
+    load_checkpoint,
+    load_parts,
+    random_states,
+    remove_partial_files,
+    save_checkpoint,
+    set_random_states,
+    what_is_kept,
+)
 from .cpu import exact_on_cpu
 from .interruption import Interruption
 from .metrics import average
 from .moving_average import update_average
 from .objective import blend, foreground_mse
 from .options import Options, to_toml
-from .record import Window, describe_weights, figures
+from .record import Window, describe_weights, figures, progress_bar
 from .schedule import Schedule
 from .start import initial_network
 from .validation import Validation
@@ -63,17 +73,20 @@ def train(options: Options, folder: str | Path, resume: bool = False) -> bool:
         TrainingError: Gradients or weights are not finite.
     """
     with exact_on_cpu(), Interruption() as interruption:
-        return Run(options, Path(folder), resume).go(interruption)
+        run = Run(options, Path(folder), resume)
+        with disk_failures_explained(run.checkpoint, run.progress):
+            return run.go(interruption)
 
 
 class Run:
     """A run, as one of its processes sees it; see `train`."""
 
     def __init__(self, options: Options, folder: Path, resume: bool) -> None:
-        if not resume and (folder / "checkpoint.pt").exists():
+        self.checkpoint = folder / "checkpoint.pt"
+        if not resume and self.checkpoint.exists():
             raise ValueError(f"{folder}: there is a run here already; resume it, or choose another folder.")
         self.options, self.folder, self.failures = options, folder, 0
-        self.progress, saved = load_checkpoint(folder / "checkpoint.pt") if resume else (Progress(), None)
+        self.progress, saved = load_checkpoint(self.checkpoint) if resume else (Progress(), None)
         self.accelerator = Accelerator(
             mixed_precision=options.precision,
             cpu=options.device == "cpu",
@@ -95,13 +108,15 @@ class Run:
             set_random_states(saved["random"][share[0] % len(saved["random"])])
         self.writer = None
         if self.accelerator.is_main_process:
+            remove_partial_files(folder)
             write_whole(folder / "options.toml", lambda file: file.write(to_toml(options).encode()))
             self.writer = SummaryWriter(str(folder), purge_step=self.progress.step + 1 if resume else None)
 
     def _build(self, saved: dict | None) -> None:
         options, accelerator = self.options, self.accelerator
         self.memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
-        network = initial_network(options).to(accelerator.device, memory_format=self.memory_format)
+        network = initial_network(options, saved and saved["config"])
+        network.to(accelerator.device, memory_format=self.memory_format)
         self.plain, self.average = network, copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = torch.optim.Adam(network.parameters(), options.learning_rate, (options.beta1, options.beta2))
         if saved:
@@ -121,13 +136,7 @@ class Run:
         self.composite = average(gather_object(self.validation.composite_scores()))
         parts, window = iter(self.batches), Window()
         stopped = False
-        with self.writer or nullcontext(), tqdm(
-            total=steps,
-            initial=progress.step,
-            unit="step",
-            disable=not self.accelerator.is_main_process,
-            mininterval=0.5 if sys.stderr.isatty() else 30,  # lines in a log file
-        ) as bar:
+        with self.writer or nullcontext(), progress_bar(steps, progress.step, shown=bool(self.writer)) as bar:
             while progress.step < steps and not stopped:
                 window.add(*self._step(parts))
                 bar.update()
@@ -192,11 +201,9 @@ class Run:
             self._give_up(f"{PATIENCE} steps in a row had a loss or gradient that is not finite")
 
     def _give_up(self, reason: str) -> None:
-        path = self.folder / "checkpoint.pt"
-        kept = f"the last checkpoint is intact: {path}" if path.is_file() else "there is no checkpoint yet"
         raise TrainingError(
             f"Training ends at step {self.progress.step}: {reason}. Try a lower learning_rate, clip=1 or "
-            f"precision=no; {kept}."
+            f"precision=no; {what_is_kept(self.checkpoint)}."
         )
 
     def _any(self, here: bool) -> bool:
@@ -242,8 +249,9 @@ class Run:
         if not self.writer:
             return
         save_checkpoint(
-            self.folder / "checkpoint.pt",
+            self.checkpoint,
             self.progress,
+            config=asdict(self.plain.config),
             network=self.plain.state_dict(),
             average=self.average.state_dict(),
             optimizer=self.optimizer.state_dict(),

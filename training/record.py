@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from .checkpoint import Progress
 from .metrics import Metrics
@@ -36,6 +38,12 @@ class Window:
     def speed(self) -> float:
         """Pictures a second, over all processes; validation and checkpoints do not count."""
         return self.pictures / self.seconds
+
+
+def progress_bar(steps: int, done: int, shown: bool) -> tqdm:
+    """Steps, speed and time left; in a log file a line now and then."""
+    interval = 0.5 if sys.stderr.isatty() else 30
+    return tqdm(total=steps, initial=done, unit="step", disable=not shown, mininterval=interval)
 
 
 def figures(progress: Progress, composite: Metrics) -> str:

@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
         config = str(args.resume / "options.toml")
         if not Path(config).is_file():
             raise ValueError(f"{args.resume}: there is no run in this folder.")
-    known = {name: getattr(args, name) for name in ("data", "init") if getattr(args, name)}
+    known = {"init": args.init} if args.init else {}
+    if args.data:
+        known["data"] = str(Path(args.data).absolute())  # a resumption may come from another folder
     options = load_options(config, args.set, **known)
     if not options.data:
         raise ValueError("Say what to train on: --data ROOT, photographs with masks or pairs in iHarmony4's layout.")

@@ -43,9 +43,7 @@ class Validation:
 
     def composite_scores(self) -> list[Metrics]:
         """Of the untouched composites."""
-        return [
-            measure(pair["composite"], pair["real"], pair["mask"] > 127, with_ssim=False) for pair in self.pairs
-        ]
+        return [measure(pair["composite"], pair["real"], pair["mask"] > 127, with_ssim=False) for pair in self.pairs]
 
     def scores(self, network: nn.Module) -> list[Metrics]:
         """Of the network's results, in the same order."""
