@@ -38,7 +38,7 @@ class HubFile:
         if not match:
             raise WeightsError(f"{source!r} is no Hub address; write hub:owner/repo[/file][@revision].")
         file = match["file"] or DEFAULT_FILE
-        if not file.endswith(".safetensors") or ".." in file.split("/"):
+        if not file.endswith(".safetensors") or not {"", ".", ".."}.isdisjoint(file.split("/")):
             raise WeightsError(f"{source!r}: only .safetensors files are taken from the Hub, not {file!r}.")
         return cls(match["repo"], file, match["revision"])
 
@@ -56,10 +56,7 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
     Raises:
         WeightsError: It cannot be had; the message says what, from where and where to put it by hand.
     """
-    import httpx
     import huggingface_hub
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     wanted = HubFile.parse(source)
     if folder is None:
@@ -84,26 +81,40 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
             )
             os.replace(_checked(Path(found), sha256).resolve(), target)
         return target
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        address = f"{constants.ENDPOINT}/{wanted.repo}/resolve/{wanted.revision or 'main'}/{wanted.file}"
+    except WeightsError:
+        raise
+    except Exception as error:  # the client's versions raise what requests, httpx, httpx2 or Xet raise
+        if missing := _what_is_missing(error):
+            raise WeightsError(f"{source}: {missing}; check the address.") from error
+        address = huggingface_hub.hf_hub_url(wanted.repo, wanted.file, revision=wanted.revision)
         digest = f" (sha256 {sha256})" if sha256 else ""
         raise WeightsError(
             f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{digest} into {where}."
         ) from error
 
 
+def _what_is_missing(error: Exception) -> str | None:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HFValidationError):
+        return "the Hub has no names like this"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the Hub has no such repository, or it is not public"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "the repository has no such revision"
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+        return "the repository has no such file"
+    return None
+
+
 def _reason(error: Exception) -> str:
     from huggingface_hub import errors
 
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return "there is no such repository, or it is not public"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return "the repository has no such revision"
-    if isinstance(error, errors.RemoteEntryNotFoundError):
-        return "the repository has no such file"
     if isinstance(error, errors.LocalEntryNotFoundError):
         return "it is not on this machine, and the Hub cannot be asked"
-    return f"{type(error).__name__}: the download failed"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return f"the download failed: {type(error).__name__}"
 
 
 def _checked(path: Path, sha256: str | None) -> Path:

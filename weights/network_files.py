@@ -86,13 +86,11 @@ def read_network(path: str | Path) -> HDNet:
 
 def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
     """Builds a network from its tensors; strict. ``name`` says in errors whose they are."""
-    import torch
+    import numpy as np
 
-    from ..hdnet import HDNet
+    from .unfilled import unfilled_network
 
-    config = _config(tensors, metadata, name)
-    with torch.device("meta"):  # shapes only: no time is spent on initial values
-        network = HDNet(config)
+    network = unfilled_network(_config(tensors, metadata, name))
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or surplus:
@@ -105,15 +103,17 @@ def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: st
             )
             + "."
         )
+    values = {}
     for key, shape in expected.items():
         tensor = tensors[key]
         if tuple(tensor.shape) != shape:
             raise WeightsError(
                 f"{name}: the tensor {key} has the shape {list(tensor.shape)} but should have {list(shape)}."
             )
-        if not tensor.is_floating_point() or not tensor.isfinite().all():
+        values[key] = tensor.detach().float().contiguous()
+        if not tensor.is_floating_point() or not np.isfinite(values[key].numpy()).all():
             raise WeightsError(f"{name}: the tensor {key} does not hold finite floating-point values; get a new copy.")
-    network.load_state_dict({key: tensors[key].float() for key in expected}, assign=True)
+    network.load_state_dict(values, assign=True)
     return network.eval().requires_grad_(False)
 
 
@@ -129,12 +129,15 @@ def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> 
     local = "local_dynamics.linear.weight" in tensors
     learned = "global_dynamics.0.guide.weight" in tensors
     masked = "global_dynamics.0.squeeze.weight" in tensors
+    neighbours = metadata.get("neighbours", "1")
+    if not neighbours.isdecimal():
+        raise WeightsError(f"{name}: its metadata gives {neighbours!r} as the number of neighbours, which is no number.")
     try:
         return HDNetConfig(
             base_channels=first.shape[0],
             in_channels=first.shape[1],
             local_dynamics=metadata.get("local_dynamics", "paper") if local else None,
-            neighbours=int(metadata.get("neighbours", 1)),
+            neighbours=int(neighbours),
             global_dynamics="learned" if learned else "mask" if masked else None,
         )
     except ValueError as error:

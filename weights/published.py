@@ -6,8 +6,6 @@ See the layer table of the paper's code: ``model_layerN`` are the encoder (0 to 
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,14 +90,15 @@ def read_published(
         raise WeightsError(f"{path}: there is no such file.")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged pickles make the unpickler raise anything
         raise WeightsError(
             f"{path}: this cannot be read as a checkpoint of tensors alone: it is damaged, or holds other objects."
         ) from error
     for key in ("state_dict", "netG", "model", "params"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
-    tensors = {key: value for key, value in found.items() if isinstance(value, torch.Tensor)} if isinstance(found, dict) else {}
+    pairs = found.items() if isinstance(found, dict) else ()
+    tensors = {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, torch.Tensor)}
     if not looks_published(tensors):
         raise WeightsError(f"{path}: this checkpoint holds no network of the published HDNet code.")
     facts = {"local_dynamics": local_dynamics, "neighbours": str(neighbours)}
