@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .errors import WeightsError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the sub-commands."""
@@ -87,6 +89,7 @@ def _convert(args: argparse.Namespace) -> int:
     from .network_files import save_network
     from .published import read_published
 
+    _check_extension(args.output, ".safetensors")
     network = read_published(args.input, args.local_dynamics, args.neighbours, args.learned_mask)
     save_network(network, args.output, {"source": args.note or f"converted from {args.input.name}"})
     print(f"Wrote {args.output}")
@@ -97,9 +100,15 @@ def _export(args: argparse.Namespace) -> int:
     from .load import load_network
     from .published import write_published
 
+    _check_extension(args.output, ".pth")
     write_published(load_network(args.input), args.output)
     print(f"Wrote {args.output}")
     return 0
+
+
+def _check_extension(path: Path, extension: str) -> None:
+    if path.suffix.lower() != extension:
+        raise WeightsError(f"{path}: the name must end in {extension}.")
 
 
 def _fetch(args: argparse.Namespace) -> int:

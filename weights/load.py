@@ -56,6 +56,8 @@ def locate(source: str | Path, folder: str | Path | None = None) -> Path:
             raise WeightsError(f"{entry.path}: this file is not the {text!r} that was shipped; reinstall the package.")
         return entry.path
     path = Path(source)
-    if path.suffix.lower() in (".pth", ".pt", ".ckpt", ".bin") and path.is_file():
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file.")
+    if path.suffix.lower() in (".pth", ".pt", ".ckpt", ".bin"):
         raise WeightsError(f"{path}: pickled checkpoints are not loaded; use 'harmonize weights convert' first.")
     return path
