@@ -11,8 +11,8 @@ from .tokens import at_least_float32, to_map, to_tokens
 
 # Similarities are computed in blocks of at most this many queries and keys, so that memory does not
 # grow with the picture and a block stays in the processor's cache.
-QUERIES, KEYS = 128, 2048
-GROUP = 32  # keys whose largest similarity is found at once
+QUERIES, KEYS = 256, 4096
+GROUP = 64  # keys whose largest similarity is found at once
 
 
 class LocalDynamics(nn.Module):
@@ -119,10 +119,14 @@ def _largest(similarity: Tensor) -> tuple[Tensor, Tensor]:
 
     The largest of every group is found first, since that is fast, and its place in the best group alone.
     """
-    rows, columns = similarity.shape
-    if columns % GROUP:
+    grouped = similarity.shape[1] // GROUP * GROUP
+    if grouped == 0:
         return similarity.max(1, keepdim=True)
-    groups = similarity.view(rows, -1, GROUP)
+    groups = similarity[:, :grouped].unflatten(1, (-1, GROUP))
     group = groups.amax(2).argmax(1)
-    top, place = groups[torch.arange(rows, device=group.device), group].max(1, keepdim=True)
-    return top, group[:, None] * GROUP + place
+    top, place = groups[torch.arange(len(group), device=group.device), group].max(1, keepdim=True)
+    place = place + group[:, None] * GROUP
+    if grouped == similarity.shape[1]:
+        return top, place
+    other, where = similarity[:, grouped:].max(1, keepdim=True)
+    return torch.maximum(top, other), torch.where(other > top, where + grouped, place)

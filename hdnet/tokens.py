@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .regions import Regions
 
-STRIP = 1 << 17  # values of a strip: with what is made of them, they stay in the processor's cache
+STRIP = 1 << 18  # values of a strip for each thread: with what is made of them, they stay in its cache
 
 
 def to_tokens(features: Tensor) -> Tensor:
@@ -52,6 +52,8 @@ def weighted_sums(weights: Tensor, tokens: Tensor) -> Tensor:
 def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:
     """Ranges of positions of ``[B, N, C]`` to be worked on one after another; all at once where gradients are."""
     count = tokens.shape[1]
-    step = count if torch.is_grad_enabled() else max(1, STRIP // (tokens.shape[0] * tokens.shape[2]))
+    step = max(1, torch.get_num_threads() * STRIP // (tokens.shape[0] * tokens.shape[2]))
+    if torch.is_grad_enabled():
+        step = count
     for start in range(0, count, step):
         yield start, min(start + step, count)

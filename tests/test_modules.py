@@ -4,7 +4,7 @@ import oracle
 import pytest
 import torch
 from harmonize_composite.hdnet.global_dynamics import GlobalDynamics
-from harmonize_composite.hdnet.local_dynamics import LocalDynamics
+from harmonize_composite.hdnet.local_dynamics import LocalDynamics, nearest_keys
 from harmonize_composite.hdnet.normalization import RAIN, instance_norm
 from harmonize_composite.hdnet.regions import Regions
 from hypothesis import given, settings
@@ -271,3 +271,14 @@ def test_statistics_are_taken_in_float32_under_autocast(build, dtype):
         exact = module(x.float(), regions)
     assert y.dtype == dtype
     torch.testing.assert_close(y.float(), exact, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("queries", [1, 300])
+@pytest.mark.parametrize("keys", [1, 63, 64, 65, 4097, 4160, 9001])
+def test_nearest_keys_are_those_of_the_whole_matrix_whatever_the_blocks(queries, keys):
+    torch.manual_seed(keys)
+    left, right = torch.randn(queries, 16, dtype=torch.float64), torch.randn(keys, 16, dtype=torch.float64)
+    similarity = left @ right.T
+    assert torch.equal(nearest_keys(left, right, 1)[:, 0], similarity.argmax(1))
+    most = min(3, keys)
+    assert torch.equal(nearest_keys(left, right, most), similarity.topk(most, 1).indices)
