@@ -264,12 +264,12 @@ def test_a_run_leaves_weights_a_checkpoint_its_options_and_figures(small, uninte
 def test_tensorboard_shows_scalars_and_pictures(uninterrupted):
     events = EventAccumulator(str(uninterrupted), size_guidance={"images": 0}).Reload()
     assert [event.step for event in events.Scalars("training/loss")] == [2, 4, 6, 8, 10, 12]
-    assert [event.step for event in events.Scalars("validation/fmse")] == [6, 12]
+    assert [event.step for event in events.Scalars("validation/fmse")] == [0, 6, 12]
     assert all(event.value > 0 for event in events.Scalars("training/pictures_per_second"))
     pictures = events.Images(events.Tags()["images"][0])
     assert [(picture.step, picture.width, picture.height) for picture in pictures] == [
-        (6, 4 * 32, 2 * 32), (12, 4 * 32, 2 * 32)
-    ]  # fmt: skip
+        (step, 4 * 32, 2 * 32) for step in (0, 6, 12)
+    ]
 
 
 def test_the_written_weights_are_the_moving_average(small, uninterrupted):
@@ -548,6 +548,7 @@ def test_fine_tuning_begins_with_the_named_weights(layout, small, uninterrupted,
     unmoved, moved = (load_network(tmp_path / f"run-{steps}" / "weights.safetensors") for steps in (1, 4))
     assert unmoved.config == moved.config == network.config
     assert largest_difference(unmoved.state_dict(), network.state_dict()) == 0
+    assert checkpoint(tmp_path / "run-1")[0].best == checkpoint(tmp_path / "run-1")[0].fmse
     assert largest_difference(moved.state_dict(), network.state_dict()) > 0
 
 

@@ -137,6 +137,8 @@ class Run:
         parts, window = iter(self.batches), Window()
         stopped = False
         with self.writer or nullcontext(), progress_bar(steps, progress.step, shown=bool(self.writer)) as bar:
+            if options.validation_pairs and progress.step == 0:
+                self._validate()  # what the first weights can do already
             while progress.step < steps and not stopped:
                 window.add(*self._step(parts))
                 bar.update()
