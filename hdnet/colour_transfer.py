@@ -15,7 +15,7 @@ from torch.nn import functional as F
 CELL = 2  # pixels of the working resolution along a side of a grid cell
 LOCAL_RIDGE = 3e-5  # pull of the whole foreground's map on a local one, as a variance of colour
 WHOLE_RIDGE = 1e-6  # pull of the identity on the whole foreground's map
-TILE = 256  # a side, in pixels, of what is mapped at a time: maps and colours stay in the processor's cache
+TILE = 192  # a side, in pixels, of what is mapped at a time: maps and colours stay in the processor's cache
 
 
 def colour_moments(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -114,14 +114,12 @@ def apply_colour_maps(
             across, cells_across = _interpolation(columns, width, grid_size[1], maps.shape[2], maps)
             # [12, rows, columns], linear interpolation as two small matrix products
             halfway = (down.mT @ maps[:, cells_down, cells_across]).flatten(0, 1)
-            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]]).unflatten(0, (12, -1))
-            colours = picture[rows, columns, :3]
-            planes = colours.permute(2, 0, 1).contiguous()
-            blend = weight[rows, columns]
-            for channel in range(3):
-                a, b, c, d = local[4 * channel : 4 * channel + 4]
-                mapped = d.addcmul_(a, planes[0]).addcmul_(b, planes[1]).addcmul_(c, planes[2]).clamp_(0, 1)
-                colours[..., channel].addcmul_(mapped.sub_(planes[channel]), blend, value=strength)
+            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]])
+            red, green, blue, offset = local.view(3, 4, -1, across.shape[1]).unbind(1)
+            colours = picture[rows, columns, :3].permute(2, 0, 1)
+            before = colours.contiguous()
+            mapped = offset.addcmul_(red, before[0]).addcmul_(green, before[1]).addcmul_(blue, before[2])
+            colours.addcmul_(mapped.clamp_(0, 1).sub_(before), weight[rows, columns], value=strength)
 
 
 def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:
