@@ -1,0 +1,118 @@
+"""The pack in a real ComfyUI for a long time: set COMFYUI_LOAD=1 beside COMFYUI_PATH. About half an hour."""
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from comfyui_server import Refused, Server  # noqa: E402
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (os.environ.get("COMFYUI_PATH") and os.environ.get("COMFYUI_LOAD")),
+        reason="long; COMFYUI_PATH and COMFYUI_LOAD=1 ask for it",
+    ),
+    pytest.mark.timeout(3600),
+]
+PROMPTS = int(os.environ.get("COMFYUI_PROMPTS", 1000))
+IMAGES = int(os.environ.get("COMFYUI_IMAGES", 500))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("comfyui"), HF_HUB_OFFLINE="1")
+    yield server
+    server.stop()
+
+
+def graph(**changes):
+    """A prompt in API form: an example, harmonized, shown; ``node__input=value`` changes it."""
+    nodes = {
+        "example": ("HDNetExample", {"example": "composite"}),
+        "model": ("HDNetLoadModel", {"model_name": "hdnet-lite"}),
+        "harmonize": (
+            "HDNetHarmonizeComposite",
+            {
+                "image": ["example", 0],
+                "mask": ["example", 1],
+                "strength": 1.0,
+                "resolution": "256",
+                "invert_mask": False,
+            },
+        ),
+        "show": ("PreviewImage", {"images": ["harmonize", 0]}),
+    }
+    prompt = {name: {"class_type": kind, "inputs": dict(inputs)} for name, (kind, inputs) in nodes.items()}
+    for name, value in changes.items():
+        node, _, socket = name.partition("__")
+        prompt[node]["inputs"][socket] = value
+    return prompt
+
+
+def test_many_images_take_no_more_and_more_memory(server):
+    memory = []
+    for number in range(IMAGES):
+        changes = {"harmonize__strength": 0.1 + 0.9 * number / IMAGES}
+        if number % 2:  # weights given, and weights loaded for the node itself
+            changes["harmonize__model"] = ["model", 0]
+        assert server.run(graph(**changes))["error"] is None
+        if number % 50 == 49:
+            memory.append(server.memory())
+    print("resident MB after every 50 images:", [round(each) for each in memory])
+    early, late = memory[len(memory) // 2 - 1], memory[-1]
+    assert late - early < 60
+
+
+VALUES = {
+    "example__example": ["composite", "inpainted", "original of inpainted", "nothing", 3, None, ["model", 0]],
+    "model__model_name": ["hdnet-lite", "missing.safetensors", "../x.safetensors", "", 7, None],
+    "model__hub": ["", "nobody/nothing", "no address", "a/b/c.pth", "hub:x/y@z", 5, "\x00", "模型/文件"],
+    "model__precision": ["auto", "float32", "bfloat16", "float16", "int4", None],
+    "harmonize__image": [["example", 0], ["example", 1], ["model", 0], ["nowhere", 0], ["example", 9], "text", None],
+    "harmonize__mask": [["example", 1], ["example", 0], ["harmonize", 1], [], None],
+    "harmonize__model": [["model", 0], ["example", 0], None],
+    "harmonize__background": [["example", 0], ["example", 1], ["harmonize", 0]],
+    "harmonize__reference_mask": [["example", 1], ["model", 0]],
+    "harmonize__strength": [0.0, 0.3, 1.0, -1, 2, float("1e30"), "much", None, [1, 2, 3]],
+    "harmonize__resolution": ["256", "512", "300", 256, "", None],
+    "harmonize__invert_mask": [True, False, "perhaps", None],
+    "harmonize__feather": [0, 12, -3, 10**9, 1.5, "x"],
+    "harmonize__batch_mode": ["per_frame", "smooth", "uniform", "none", 1],
+    "show__images": [["harmonize", 0], ["harmonize", 1], ["harmonize", 5], ["show", 0]],
+}
+
+
+def test_prompts_of_all_kinds_get_a_result_or_a_clear_error(server):
+    generator = random.Random(0)
+    counts = {"result": 0, "refused": 0, "node error": 0}
+    unclear = []
+    started = time.monotonic()
+    for number in range(PROMPTS):
+        chosen = generator.sample(sorted(VALUES), generator.choice([0, 1, 1, 2, 3, 5]))
+        prompt = graph(**{name: generator.choice(VALUES[name]) for name in chosen})
+        for _ in range(generator.choice([0, 0, 0, 1])):  # something missing
+            node = generator.choice(sorted(prompt))
+            prompt[node]["inputs"].pop(generator.choice(sorted(prompt[node]["inputs"])))
+        prompt["show"]["inputs"]["salt"] = number  # ignored, but keeps the prompts apart
+        try:
+            result = server.wait(server.queue(prompt), 120)
+        except Refused as refused:
+            counts["refused"] += 1
+            if not (refused.answer.get("node_errors") or refused.answer.get("error")):
+                unclear.append((number, refused.answer))
+            continue
+        counts["node error" if result["error"] else "result"] += 1
+        if result["error"] and result["messages"]["execution_error"]["exception_type"] not in CLEAR:
+            unclear.append((number, result["error"], result["messages"]["execution_error"]["exception_type"]))
+    print(counts, f"{time.monotonic() - started:.0f} s")
+    assert not unclear, unclear[:5]
+    assert server.process.poll() is None
+    assert min(counts.values()) > 0
+    assert server.run(graph(harmonize__strength=0.123))["error"] is None
+
+
+CLEAR = ("ValueError", "harmonize_composite.weights.errors.WeightsError")  # written for people
