@@ -60,9 +60,6 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
 
     wanted = HubFile.parse(source)
     if folder is None:
-        cached = huggingface_hub.try_to_load_from_cache(wanted.repo, wanted.file, revision=wanted.revision)
-        if isinstance(cached, str):
-            return _checked(Path(cached), sha256)
         target, where = None, "a folder of yours and give its path instead"
     else:
         name = wanted.repo.replace("/", "--") + (f"@{wanted.revision.replace('/', '--')}" if wanted.revision else "")
@@ -71,15 +68,13 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
             return _checked(target, sha256)
     try:
         if target is None:
-            found = huggingface_hub.hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision)
-            return _checked(Path(found), sha256)
+            cached = huggingface_hub.try_to_load_from_cache(wanted.repo, wanted.file, revision=wanted.revision)
+            found = Path(cached) if isinstance(cached, str) else _download(wanted)
+            return _checked(found, sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         # checked before it gets its name: nobody ever sees a part of a file, or a wrong one
         with TemporaryDirectory(prefix=".download-", dir=target.parent) as staging:
-            found = huggingface_hub.hf_hub_download(
-                wanted.repo, wanted.file, revision=wanted.revision, cache_dir=staging
-            )
-            os.replace(_checked(Path(found), sha256).resolve(), target)
+            os.replace(_checked(_download(wanted, staging), sha256).resolve(), target)
         return target
     except WeightsError:
         raise
@@ -91,6 +86,12 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
         raise WeightsError(
             f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{digest} into {where}."
         ) from error
+
+
+def _download(wanted: HubFile, cache: str | None = None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache))
 
 
 def _what_is_missing(error: Exception) -> str | None:

@@ -131,7 +131,7 @@ def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> 
     masked = "global_dynamics.0.squeeze.weight" in tensors
     neighbours = metadata.get("neighbours", "1")
     if not neighbours.isdecimal():
-        raise WeightsError(f"{name}: its metadata gives {neighbours!r} as the number of neighbours, which is no number.")
+        raise WeightsError(f"{name}: its metadata gives the number of neighbours as {neighbours!r}.")
     try:
         return HDNetConfig(
             base_channels=first.shape[0],
