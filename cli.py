@@ -91,7 +91,8 @@ class _Version(argparse.Action):
     def __call__(self, parser, *_) -> None:
         from importlib.metadata import version
 
-        parser.exit(0, f"harmonize-composite {version('harmonize-composite')}\n")
+        print(f"harmonize-composite {version('harmonize-composite')}")
+        parser.exit()
 
 
 def _say(error: object, code: int) -> int:

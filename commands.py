@@ -111,9 +111,11 @@ def run_folder(args: argparse.Namespace) -> int:
 
     check_folders(args.composites, args.masks, args.output)
     jobs = find_jobs(args.composites, args.masks, args.output)
+    harmonize = _harmonizer(args)
+    args.output.mkdir(parents=True, exist_ok=True)
     failures = []
     with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
-        for job, error in harmonize_folder(jobs, _harmonizer(args)):
+        for job, error in harmonize_folder(jobs, harmonize):
             bar.update()
             if error is not None:
                 failures.append(f"  {job.composite.name}: {' '.join(str(error).split())}")
@@ -130,7 +132,6 @@ def run_demo(args: argparse.Namespace) -> int:
     from .pictures import read_mask, read_picture, save_picture
 
     examples = Path(__file__).parent / "example_workflows"
-    args.output.mkdir(parents=True, exist_ok=True)
     before, info = read_picture(examples / "harmonize_demo_composite.png")
     mask = read_mask(examples / "harmonize_demo_mask.png")
     after = _harmonizer(args)(before, mask)
@@ -140,6 +141,7 @@ def run_demo(args: argparse.Namespace) -> int:
         "after": after,
         "side_by_side": torch.cat((before, mask[..., None].expand_as(before), after), 2),
     }
+    args.output.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         path = args.output / f"{name}.png"
         save_picture(picture, path, info)

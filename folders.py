@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .pictures import FORMATS, PictureInfo, check_output, check_same_shape, read_mask, read_picture, save_picture
+from .pictures import FORMATS, PictureInfo, check_same_shape, read_mask, read_picture, save_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,12 +36,7 @@ class Job:
 
 
 def check_folders(composites: Path, masks: Path, output: Path) -> None:
-    """Makes the output folder.
-
-    Raises:
-        ValueError: A folder is missing, or the output would overwrite the composites.
-        OSError: The output folder cannot be made.
-    """
+    """Raises ValueError where a folder is missing, or the output cannot be a folder or would overwrite the input."""
     for folder in (composites, masks):
         if not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder.")
@@ -49,8 +44,6 @@ def check_folders(composites: Path, masks: Path, output: Path) -> None:
         raise ValueError(f"{output}: this is a file; give a folder to write into.")
     if output.resolve() in (composites.resolve(), masks.resolve()):
         raise ValueError(f"{output}: this would overwrite the pictures given; name another folder to write into.")
-    output.mkdir(parents=True, exist_ok=True)
-    check_output(output / "any.png")
 
 
 def find_jobs(composites: Path, masks: Path, output: Path) -> list[Job]:
@@ -125,6 +118,4 @@ def _failed(error: Exception) -> Future:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")
-    )
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith("."))
