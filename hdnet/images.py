@@ -83,8 +83,7 @@ def check_frames(
         _check_image(background, "background")
         if background.shape[1:3] != image.shape[1:3]:
             raise ValueError(
-                f"The background is {_size(background)} pixels but the image {_size(image)}; "
-                "give both the same size."
+                f"The background is {_size(background)} pixels but the image {_size(image)}; give both the same size."
             )
     if reference_mask is not None:
         reference_mask = _check_mask(reference_mask, "reference mask")

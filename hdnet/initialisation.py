@@ -45,5 +45,3 @@ def near_identity_(network: nn.Module) -> None:
         weights = expand.weight.view(2, width, width, -1)
         kernels[:, :6] = torch.eye(width)[:6]
         weights[:, :6] = 0
-
-

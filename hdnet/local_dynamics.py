@@ -32,9 +32,7 @@ class LocalDynamics(nn.Module):
         similarity: ``"cosine"``, or ``"dot"`` to compare without normalising (paper mode only).
     """
 
-    def __init__(
-        self, channels: int, neighbours: int = 1, mode: str = "paper", similarity: str = "cosine"
-    ) -> None:
+    def __init__(self, channels: int, neighbours: int = 1, mode: str = "paper", similarity: str = "cosine") -> None:
         super().__init__()
         self.neighbours = neighbours
         self.mode = mode

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from harmonize_composite.benchmarks.bench import make_composite, make_network
 from harmonize_composite.benchmarks.measure import alternate, in_own_process
 from harmonize_composite.benchmarks.plain import convolutions_alone, plain_network

@@ -4,11 +4,12 @@ import sys
 
 import pytest
 import torch
+from torch import nn
+
 from harmonize_composite.benchmarks.bench import forward_once
 from harmonize_composite.benchmarks.measure import in_own_process
 from harmonize_composite.hdnet import Harmonizer
 from harmonize_composite.hdnet.colour_transfer import apply_colour_maps, colour_moments, solve_colour_maps
-from torch import nn
 
 
 class Repaint(nn.Module):

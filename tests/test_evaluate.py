@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from harmonize_composite.training import evaluate_command
 from harmonize_composite.training.baselines import BASELINES
 from harmonize_composite.training.cases import already_harmonious, find_cases, with_mask_error
@@ -15,7 +17,6 @@ from harmonize_composite.training.evaluate import Score, evaluate
 from harmonize_composite.training.metrics import Metrics
 from harmonize_composite.training.photos import Photographs, validation_set
 from harmonize_composite.training.report import summarise, tables, write_csv, write_json
-from PIL import Image
 
 SIDE = 64
 REAL = 100
@@ -332,6 +333,7 @@ def test_the_command_refuses_bad_options(wrong, capsys):
 @pytest.fixture
 def weights(tmp_path):
     import torch
+
     from harmonize_composite.hdnet import HDNet, HDNetConfig
     from harmonize_composite.weights import save_network
 

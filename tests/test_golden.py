@@ -7,14 +7,15 @@ repository: set HDNET_GOLDEN to the folder that holds them.
 import os
 from pathlib import Path
 
-import oracle
 import pytest
+from safetensors.torch import load_file
+
+import oracle
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.global_dynamics import GlobalDynamics
 from harmonize_composite.hdnet.local_dynamics import LocalDynamics
 from harmonize_composite.hdnet.normalization import RAIN
 from harmonize_composite.hdnet.regions import Regions
-from safetensors.torch import load_file
 
 FOLDER = os.environ.get("HDNET_GOLDEN")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="HDNET_GOLDEN does not name the folder of golden tensors")
@@ -121,9 +122,7 @@ def test_the_oracle_runs_checkpoints_of_the_published_code(golden):
 
 def test_the_network_runs_checkpoints_of_the_published_code(golden):
     tensors, state = golden
-    config = HDNetConfig(
-        base_channels=8, in_channels=state["encoder.0.weight"].shape[1], local_dynamics="published"
-    )
+    config = HDNetConfig(base_channels=8, in_channels=state["encoder.0.weight"].shape[1], local_dynamics="published")
     composite, mask = tensors["input.composite"], tensors["input.mask"]
     output = loaded(HDNet(config), state)(composite, mask)
     assert difference(output, tensors["output.generator"]) < NETWORK

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from harmonize_composite.hdnet import Harmonizer, HDNet, HDNetConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from harmonize_composite.hdnet import Harmonizer, HDNet, HDNetConfig
 
 
 @pytest.fixture(scope="module")

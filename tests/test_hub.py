@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from harmonize_composite.weights import WeightsError, catalogue, load_network
 from harmonize_composite.weights.hub import HubFile, fetch
 from hub_server import COMMIT, hub

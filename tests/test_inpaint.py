@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from harmonize_composite.hdnet import Harmonizer
-from harmonize_composite.weights import load_network
 from PIL import Image
 from torch.nn import functional as F
+
+from harmonize_composite.hdnet import Harmonizer
+from harmonize_composite.weights import load_network
 
 data = pytest.importorskip("skimage.data")
 PHOTOGRAPHS = ("astronaut", "rocket", "coffee", "chelsea")

@@ -4,6 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+
 from harmonize_composite.training.metrics import (
     IDENTICAL_PSNR,
     Metrics,
@@ -16,9 +20,6 @@ from harmonize_composite.training.metrics import (
     to_8bit,
     worse_fraction,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 
 @st.composite

@@ -1,14 +1,15 @@
 """The network's modules compute the equations of the oracle, whatever the size, the mask and the batch."""
 
-import oracle
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oracle
 from harmonize_composite.hdnet.global_dynamics import GlobalDynamics
 from harmonize_composite.hdnet.local_dynamics import LocalDynamics, nearest_keys
 from harmonize_composite.hdnet.normalization import RAIN, instance_norm
 from harmonize_composite.hdnet.regions import Regions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 F64 = torch.float64
 a_few = settings(max_examples=40, deadline=None)

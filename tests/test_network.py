@@ -1,12 +1,13 @@
 """The network is the oracle's, for every variant, on any size, and its parts are those of the paper."""
 
-import oracle
 import pytest
 import torch
-from harmonize_composite.hdnet import HDNet, HDNetConfig
-from harmonize_composite.hdnet.initialisation import near_identity_
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import oracle
+from harmonize_composite.hdnet import HDNet, HDNetConfig
+from harmonize_composite.hdnet.initialisation import near_identity_
 
 PRESETS = ["hdnet", "hdnet-lite", "base", "base+ld", "base+mgd", "learned-mask"]
 VARIANTS = [("paper", 1), ("paper", 2), ("paper", 5), ("paper", 9), ("published", 1), (None, 1)]
@@ -130,9 +131,7 @@ def test_pictures_of_one_colour_give_a_picture_and_gradients(colour, mask):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_picture_is_harmonized_alike_alone_and_in_a_batch(preset):
     shape = HDNetConfig.preset(preset)
-    network = random_network(
-        HDNetConfig(2, 4, shape.local_dynamics, shape.neighbours, shape.global_dynamics)
-    )
+    network = random_network(HDNetConfig(2, 4, shape.local_dynamics, shape.neighbours, shape.global_dynamics))
     composite = torch.rand(3, 3, 20, 28, dtype=torch.float64) * 2 - 1
     mask = torch.cat([random_mask(1, 20, 28, kind) for kind in ("blob", "none", "all")])
     together = network(composite, mask)
@@ -209,8 +208,14 @@ def test_inputs_are_never_written():
 
 @pytest.mark.parametrize(
     ("composite", "mask"),
-    [((3, 8, 8), (1, 8, 8)), ((1, 4, 8, 8), (1, 1, 8, 8)), ((1, 3, 8, 8), (1, 1, 8, 7)), ((2, 3, 8, 8), (1, 1, 8, 8)),
-     ((1, 3, 8, 8), (1, 8, 8)), ((1, 3, 8, 8), (1, 3, 8, 8))],
+    [
+        ((3, 8, 8), (1, 8, 8)),
+        ((1, 4, 8, 8), (1, 1, 8, 8)),
+        ((1, 3, 8, 8), (1, 1, 8, 7)),
+        ((2, 3, 8, 8), (1, 1, 8, 8)),
+        ((1, 3, 8, 8), (1, 8, 8)),
+        ((1, 3, 8, 8), (1, 3, 8, 8)),
+    ],
 )
 def test_shapes_that_do_not_belong_together_are_refused(composite, mask):
     with pytest.raises(ValueError, match=r"must have the shape"):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from harmonize_composite.weights.catalogue import CATALOGUE
 from harmonize_composite.weights.network_files import read_metadata
 from harmonize_composite.weights.package import card

@@ -5,11 +5,12 @@ import io
 import numpy as np
 import pytest
 import torch
-from harmonize_composite import pictures
-from harmonize_composite.pictures import PictureError, read_mask, read_picture, save_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin, features
+
+from harmonize_composite import pictures
+from harmonize_composite.pictures import PictureError, read_mask, read_picture, save_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ORIENTATION, ARTIST, EXIF_IFD, ISO = 0x0112, 0x013B, 0x8769, 0x8827

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from harmonize_composite.hdnet import Harmonizer
 from harmonize_composite.hdnet.precision import choose_dtype
 from harmonize_composite.pictures import read_mask, read_picture

@@ -13,9 +13,7 @@ from harmonize_composite.training import recolour
 FOREGROUND = np.random.default_rng(1).normal((0.4, 0.5, 0.3), (0.08, 0.1, 0.06), (4000, 3))
 REFERENCE = np.random.default_rng(2).normal((0.6, 0.5, 0.45), (0.1, 0.07, 0.1), (3000, 3))
 REFERENCE[:, 1] = 0.5 * REFERENCE[:, 0] + 0.5 * REFERENCE[:, 1]
-FOREGROUND, REFERENCE = (
-    np.clip(colours, 0.05, 0.95).astype(np.float32) for colours in (FOREGROUND, REFERENCE)
-)
+FOREGROUND, REFERENCE = (np.clip(colours, 0.05, 0.95).astype(np.float32) for colours in (FOREGROUND, REFERENCE))
 
 
 def lab_of_the_paper(rgb):
@@ -72,9 +70,7 @@ def test_histogram_mapping_equals_that_of_scikit_image():
 def test_distribution_transfer_matches_the_joint_distribution():
     bent = REFERENCE.copy()
     bent[:, 2] = 0.2 + 2 * (bent[:, 0] - 0.6) ** 2 + 0.3 * bent[:, 2]
-    result = recolour.match_distribution(
-        FOREGROUND, bent, np.random.default_rng(0), iterations=20
-    )
+    result = recolour.match_distribution(FOREGROUND, bent, np.random.default_rng(0), iterations=20)
     directions = np.random.default_rng(3).standard_normal((20, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     for direction in directions:
@@ -114,9 +110,7 @@ def test_no_saturation_is_grey():
 
 def test_a_straight_tone_curve_changes_nothing():
     straight = np.tile(np.linspace(0, 1, 6), (3, 1))
-    np.testing.assert_allclose(
-        recolour.change_tone(FOREGROUND, straight), FOREGROUND, atol=1e-6
-    )
+    np.testing.assert_allclose(recolour.change_tone(FOREGROUND, straight), FOREGROUND, atol=1e-6)
 
 
 @settings(max_examples=150, deadline=None)
@@ -155,9 +149,7 @@ def test_every_method_yields_composites():
     mask = np.zeros((50, 50), bool)
     mask[10:40, 10:40] = True
     reference = recolour.change_white_balance(recolour.change_exposure(FOREGROUND, -0.6), 0.15, 0)
-    made = [
-        recolour.recolour(image, mask, reference, np.random.default_rng(seed)) for seed in range(60)
-    ]
+    made = [recolour.recolour(image, mask, reference, np.random.default_rng(seed)) for seed in range(60)]
     assert sum(composite is not None for composite in made) > 40
 
 

@@ -67,11 +67,7 @@ def folder_of_photos(tmp_path_factory):
 
 def tree(root):
     """Every file below `root` with its bytes."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def assert_same(pair, other):
@@ -125,9 +121,7 @@ def test_a_share_of_the_pairs_is_left_untouched(photos):
 def test_every_mask_of_a_photograph_is_used(photos):
     source = Photographs(photos, augmentation=NONE)
     two = next(i for i, photo in enumerate(source.with_masks) if len(source.masks[photo]) == 2)
-    sizes = {
-        int(source.sample(two, np.random.default_rng(seed), 64)["mask"].sum()) for seed in range(20)
-    }
+    sizes = {int(source.sample(two, np.random.default_rng(seed), 64)["mask"].sum()) for seed in range(20)}
     assert len(sizes) == 2
 
 
@@ -140,9 +134,7 @@ def test_a_manifest_decides_the_split(photos):
 
 
 def test_without_a_manifest_every_photograph_is_in_one_split(photos):
-    train, val = (
-        {path.name for path in Photographs(photos, split).pictures} for split in ("train", "val")
-    )
+    train, val = ({path.name for path in Photographs(photos, split).pictures} for split in ("train", "val"))
     assert train and val and not train & val
     assert len(train | val) == 12
 
@@ -243,10 +235,7 @@ def test_the_stream_can_be_read_from_anywhere(photos):
     for pair, again in zip(forwards, backwards, strict=True):
         assert_same(pair, again)
     changed = Stream(Photographs(photos), seed=5)
-    assert any(
-        not np.array_equal(pair["composite"], changed[i, 24]["composite"])
-        for i, pair in enumerate(forwards)
-    )
+    assert any(not np.array_equal(pair["composite"], changed[i, 24]["composite"]) for i, pair in enumerate(forwards))
 
 
 def test_a_broken_picture_is_skipped_and_reported_once(photos, caplog):
@@ -291,8 +280,11 @@ def test_a_batch_holds_pictures_in_minus_one_to_one_and_masks_in_zero_to_one():
 def test_worker_processes_give_the_same_pairs(photos):
     stream = Stream(Photographs(photos), seed=2)
     loader = torch.utils.data.DataLoader(
-        stream, sampler=[(position, 24) for position in range(12)], batch_size=4,
-        num_workers=2, collate_fn=collate,
+        stream,
+        sampler=[(position, 24) for position in range(12)],
+        batch_size=4,
+        num_workers=2,
+        collate_fn=collate,
     )
     composites = torch.cat([batch["composite"] for batch in loader])
     here = collate([stream[position, 24] for position in range(12)])["composite"]

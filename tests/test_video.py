@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from harmonize_composite.hdnet import Harmonizer
 from harmonize_composite.weights import load_network
-from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "example_workflows"
 FRAMES = 48

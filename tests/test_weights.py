@@ -9,14 +9,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from harmonize_composite.cli import main
-from harmonize_composite.hdnet import HDNet, HDNetConfig
-from harmonize_composite.weights import WeightsError, catalogue, load_network, read_metadata, save_network
-from harmonize_composite.weights.published import read_published, write_published
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from harmonize_composite.cli import main
+from harmonize_composite.hdnet import HDNet, HDNetConfig
+from harmonize_composite.weights import WeightsError, catalogue, load_network, read_metadata, save_network
+from harmonize_composite.weights.published import read_published, write_published
 
 SHIPPED = catalogue.CATALOGUE["hdnet-lite"].path
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .evaluate import Case, Harmonize, Protocol, Score, harmonized, input_picture
 from ..weights.whole_files import write_whole
+from .evaluate import Case, Harmonize, Protocol, Score, harmonized, input_picture
 from .report import NETWORK
 
 CELL = 256

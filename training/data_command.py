@@ -56,9 +56,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
 def run_prepare(args: argparse.Namespace) -> int:
     from .prepare import prepare
 
-    failures = prepare(
-        args.root, args.out, args.size, extension=args.format, workers=args.workers
-    )
+    failures = prepare(args.root, args.out, args.size, extension=args.format, workers=args.workers)
     return _report(failures, "picture", "not copied")
 
 

@@ -129,9 +129,7 @@ class IHarmony4:
         return self.pairs[index].load(size)
 
 
-def find_pairs(
-    root: str | Path, split: str = "test", subsets: Sequence[str] | None = None
-) -> list[Pair]:
+def find_pairs(root: str | Path, split: str = "test", subsets: Sequence[str] | None = None) -> list[Pair]:
     """The pairs of a split in the order of its lists, every file known to exist.
 
     Without any list in `root`, all its composites are "test", and also "train" and "val".
@@ -183,8 +181,7 @@ def find_subsets(root: Path) -> dict[str, Path]:
         found = sorted(path.parent for path in root.glob(f"*/{FOLDERS[0]}"))
     if not found:
         raise ValueError(
-            f"{root}: no subset here; expected SUBSET/composite_images, SUBSET/masks and "
-            "SUBSET/real_images."
+            f"{root}: no subset here; expected SUBSET/composite_images, SUBSET/masks and SUBSET/real_images."
         )
     return {path.resolve().name: path for path in found}
 
@@ -206,8 +203,7 @@ def _read_lists(root, lists, split, contents) -> list[tuple[str, str]]:
     """Subset and file name of every composite listed."""
     if not lists:
         raise ValueError(
-            f"{root}: no list for the split '{split}'; expected IHD_{split}.txt, {split}.txt "
-            f"or SUBSET_{split}.txt."
+            f"{root}: no list for the split '{split}'; expected IHD_{split}.txt, {split}.txt or SUBSET_{split}.txt."
         )
     wanted = []
     for path, subset in lists:

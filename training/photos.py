@@ -106,9 +106,7 @@ class Photographs:
             picture, mask = resize_picture(picture, size), resize_mask(mask, size)
         return self._compose(picture, mask, photo, rng)
 
-    def _read(
-        self, photo: int, rng: np.random.Generator, which: int | None = None
-    ) -> tuple[Image.Image, Image.Image]:
+    def _read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
         picture = read_rgb(self.pictures[photo])
         if which is None:
             which = rng.integers(len(self.masks[photo]))
@@ -185,21 +183,14 @@ def validation_set(
     source with `whole`, so for `IHarmony4` too.
     """
     order = np.random.default_rng(seed).permutation(len(source))
-    return [
-        source.whole(int(order[i % len(order)]), np.random.default_rng([seed, i]), size)
-        for i in range(count)
-    ]
+    return [source.whole(int(order[i % len(order)]), np.random.default_rng([seed, i]), size) for i in range(count)]
 
 
 def _find_pictures(root: Path) -> dict[str, Path]:
     for folder in (root / "images", root / "masks"):
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder; photographs need images/ and masks/.")
-    return {
-        path.stem: path
-        for path in sorted((root / "images").iterdir())
-        if path.suffix.lower() in EXTENSIONS
-    }
+    return {path.stem: path for path in sorted((root / "images").iterdir()) if path.suffix.lower() in EXTENSIONS}
 
 
 def _find_masks(root: Path, pictures: dict[str, Path]) -> dict[str, list[Path]]:

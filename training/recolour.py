@@ -16,9 +16,7 @@ import numpy as np
 Colours = np.ndarray
 
 # Reinhard et al. 2001, Eq. 4 and 6: RGB to LMS, and log LMS to lαβ.
-_RGB_TO_LMS = np.array(
-    [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]], np.float32
-)
+_RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]], np.float32)
 _LMS_TO_LAB = np.array(
     [
         [1 / np.sqrt(3), 1 / np.sqrt(3), 1 / np.sqrt(3)],
@@ -32,9 +30,7 @@ _LAB_TO_LMS = np.linalg.inv(_LMS_TO_LAB)
 
 # ITU-R BT.601, full range, chroma around 0.5.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_RGB_TO_YCC = np.array(
-    [_LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
-)
+_RGB_TO_YCC = np.array([_LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 _YCC_TO_RGB = np.linalg.inv(_RGB_TO_YCC)
 _YCC_OFFSET = np.array([0, 0.5, 0.5], np.float32)
 
@@ -176,9 +172,7 @@ def change_saturation(colours: Colours, factor: float) -> Colours:
 def change_tone(colours: Colours, curves: np.ndarray) -> Colours:
     """A tone curve for each channel: `curves` is `[3, K]`, values at K even steps of 0..1."""
     steps = np.linspace(0, 1, curves.shape[1])
-    return np.stack(
-        [np.interp(colours[:, c], steps, curves[c]) for c in range(3)], axis=1
-    ).astype(np.float32)
+    return np.stack([np.interp(colours[:, c], steps, curves[c]) for c in range(3)], axis=1).astype(np.float32)
 
 
 def edit(colours: Colours, rng: np.random.Generator) -> Colours:
@@ -211,9 +205,7 @@ def _random_curves(rng: np.random.Generator, knots: int = 5) -> np.ndarray:
     return ends[0] + rise * (ends[1] - ends[0])
 
 
-def recolour(
-    image: np.ndarray, mask: np.ndarray, reference: Colours, rng: np.random.Generator
-) -> np.ndarray | None:
+def recolour(image: np.ndarray, mask: np.ndarray, reference: Colours, rng: np.random.Generator) -> np.ndarray | None:
     """Give the foreground other colours, by one method of five and a random blend.
 
     Args:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from .evaluate import Failure, Score
 from ..weights.whole_files import write_whole
+from .evaluate import Failure, Score
 from .metrics import Metrics, average, worse_fraction
 
 FOREGROUND_RATIOS = {"0-5%": (0.0, 0.05), "5-15%": (0.05, 0.15), "15-100%": (0.15, math.inf)}
