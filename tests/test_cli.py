@@ -8,10 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from harmonize_composite import commands, folders
 from harmonize_composite.cli import COMMANDS, main
 from harmonize_composite.weights import catalogue
-from PIL import Image
 
 random = np.random.default_rng(0)
 
@@ -69,12 +70,57 @@ def test_outside_the_mask_every_pixel_stays(files, extension):
     assert not np.array_equal(before[mask > 0], after[mask > 0])
 
 
-def test_strength_0_and_an_empty_mask_change_nothing(files):
-    Image.new("L", (64, 48)).save(files / "black.png")
-    assert run("image", files / "composite.png", files / "mask.png", "-o", files / "a.png", "--strength", 0) == 0
-    assert run("image", files / "composite.png", files / "black.png", "-o", files / "b.png") == 0
-    for name in ("a.png", "b.png"):
-        assert np.array_equal(pixels(files / name), pixels(files / "composite.png"))
+def test_half_the_strength_makes_half_the_change(files):
+    common = ("image", files / "composite.png", files / "mask.png", "--resolution", 64)
+    for strength in ("0.5", "1"):
+        assert run(*common, "-o", files / f"{strength}.png", "--strength", strength) == 0
+    before, half, whole = (pixels(files / name).astype(float) for name in ("composite.png", "0.5.png", "1.png"))
+    assert np.abs(half - (before + whole) / 2).max() <= 1
+
+
+def test_masks_without_foreground_or_background_give_the_picture_back_with_a_warning(files, capsys):
+    for colour in (0, 255):
+        Image.new("L", (64, 48), colour).save(files / "plain.png")
+        assert run("image", files / "composite.png", files / "plain.png", "-o", files / "out.png") == 0
+        assert "stays as it is" in capsys.readouterr().err
+        assert np.array_equal(pixels(files / "out.png"), pixels(files / "composite.png"))
+
+
+def test_a_mask_of_another_scale_is_resized(files):
+    Image.open(files / "mask.png").resize((128, 96)).save(files / "large.png")
+    common = ("--resolution", 64, "-o", files / "out.png")
+    assert run("image", files / "composite.png", files / "large.png", *common) == 0
+    before, after = pixels(files / "composite.png"), pixels(files / "out.png")
+    assert np.array_equal(before[:9], after[:9]) and not np.array_equal(before, after)
+
+
+def test_a_reference_mask_changes_what_is_matched(files):
+    reference = np.zeros((48, 64), np.uint8)
+    reference[:, :10] = 255
+    colours = pixels(files / "composite.png") // 2
+    colours[:, :10] += 120
+    Image.fromarray(colours).save(files / "composite.png")
+    Image.fromarray(reference).save(files / "reference.png")
+    common = ("image", files / "composite.png", files / "mask.png", "--resolution", 64)
+    assert run(*common, "-o", files / "all.png") == 0
+    assert run(*common, "-o", files / "some.png", "--reference-mask", files / "reference.png") == 0
+    inside = pixels(files / "mask.png") == 255
+    assert pixels(files / "some.png")[inside].mean() != pixels(files / "all.png")[inside].mean()
+
+
+def test_an_alpha_channel_is_the_mask_and_is_kept(files):
+    cutout = Image.open(files / "composite.png")
+    cutout.putalpha(Image.open(files / "mask.png"))
+    cutout.save(files / "cutout.png")
+    Image.new("RGB", (64, 48), (10, 200, 30)).save(files / "green.png")
+    common = ("--background", files / "green.png", "--resolution", 64, "-o", files / "out.png")
+    assert run("image", files / "cutout.png", files / "cutout.png", *common) == 0
+    assert np.array_equal(pixels(files / "out.png")[..., 3], pixels(files / "mask.png"))
+
+
+def test_strength_0_changes_nothing(files):
+    assert run("image", files / "composite.png", files / "mask.png", "-o", files / "out.png", "--strength", 0) == 0
+    assert np.array_equal(pixels(files / "out.png"), pixels(files / "composite.png"))
 
 
 def test_an_inverted_mask_changes_the_rest(files):
@@ -320,6 +366,22 @@ def test_bad_folders_cost_one_sentence(folder, monkeypatch, capsys, arguments, w
     shown = capsys.readouterr()
     assert words in shown.err and shown.err.count("\n") == 1 and shown.out == ""
     assert listing(folder) == before
+
+
+def test_memory_does_not_grow_with_the_folder(files):
+    read = []
+
+    def jobs():
+        for number in range(30):
+            read.append(number)
+            yield folders.Job(files / "composite.png", files / "mask.png", files / f"{number}.png")
+
+    finished = most = 0
+    for _, error in folders.harmonize_folder(jobs(), lambda picture, mask: picture):
+        finished += 1
+        most = max(most, len(read) - finished)
+        assert error is None
+    assert finished == 30 and most < 10
 
 
 # --- the demo

@@ -1,13 +1,10 @@
 """The pack inside a real ComfyUI: set COMFYUI_PATH (and COMFYUI_PYTHON), see CONTRIBUTING.md."""
 
-import hashlib
 import json
 import os
 import shutil
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 from comfyui_server import ROOT, Refused, Server, api_form  # noqa: E402
+from hub_server import hub  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="COMFYUI_PATH names no checkout of ComfyUI"),
@@ -26,53 +24,23 @@ WEIGHTS = ROOT / "weights" / "hdnet_lite.safetensors"
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 
 
-class Hub(BaseHTTPRequestHandler):
-    """As much of the Hugging Face Hub as a download of one file needs."""
-
-    asked = []
-
-    def do_HEAD(self):
-        self.answer(False)
-
-    def do_GET(self):
-        self.answer(True)
-
-    def answer(self, with_body):
-        type(self).asked.append(f"{self.command} {self.path}")
-        body = WEIGHTS.read_bytes()
-        parts = self.path.split("/resolve/")
-        found = parts[0] == "/harmonize-composite/hdnet-lite" and parts[-1] == "main/model.safetensors"
-        self.send_response(200 if found else 404)
-        if found:
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-            self.send_header("X-Repo-Commit", "0123456789012345678901234567890123456789")
-        else:
-            self.send_header("Content-Length", "0")
-            self.send_header("X-Error-Code", "RepoNotFound")
-        self.end_headers()
-        if found and with_body:
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+@pytest.fixture(scope="module")
+def the_hub():
+    with hub("harmonize-composite/hdnet-lite", {"model.safetensors": WEIGHTS.read_bytes()}) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    hub = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=hub.serve_forever, daemon=True).start()
+def server(tmp_path_factory, the_hub):
     base = tmp_path_factory.mktemp("comfyui")
     mine = base / "elsewhere"
     mine.mkdir()
     shutil.copy(WEIGHTS, mine / "mine.safetensors")
     config = base / "paths.yaml"
     config.write_text(f"mine:\n  base_path: {base}\n  hdnet: elsewhere\n")
-    hub_address = f"http://127.0.0.1:{hub.server_port}"
-    server = Server(base, "--extra-model-paths-config", config, HF_ENDPOINT=hub_address, HF_HUB_OFFLINE="0")
+    server = Server(base, "--extra-model-paths-config", config, HF_ENDPOINT=the_hub.address, HF_HUB_OFFLINE="0")
     yield server
     server.stop()
-    hub.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -258,11 +226,11 @@ def test_models_in_other_folders_are_listed(definitions):
     assert options["options"] == ["mine.safetensors", "hdnet-lite"]
 
 
-def test_a_model_from_the_hub_is_downloaded_once(server):
+def test_a_model_from_the_hub_is_downloaded_once(server, the_hub):
     def use(strength):
-        hub = {"model_name": "hdnet-lite", "hub": "harmonize-composite/hdnet-lite"}
+        source = {"model_name": "hdnet-lite", "hub": "harmonize-composite/hdnet-lite"}
         return server.run(
-            prompt(extra={"4": {"class_type": "HDNetLoadModel", "inputs": hub}}, model=["4", 0], strength=strength)
+            prompt(extra={"4": {"class_type": "HDNetLoadModel", "inputs": source}}, model=["4", 0], strength=strength)
         )
 
     assert use(0.31)["error"] is None
@@ -271,9 +239,9 @@ def test_a_model_from_the_hub_is_downloaded_once(server):
     assert [each.name for each in file.parent.iterdir()] == ["model.safetensors"]
     server.post("/free", {"unload_models": True, "free_memory": True})
     time.sleep(1)
-    asked = len(Hub.asked)
+    asked = len(the_hub.asked)
     assert use(0.32)["error"] is None
-    assert len(Hub.asked) == asked
+    assert len(the_hub.asked) == asked
 
 
 def test_a_repository_that_is_not_there_is_named(server):
