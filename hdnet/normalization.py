@@ -25,7 +25,7 @@ def instance_norm(features: Tensor, regions: Regions) -> Tensor:
             torch.batch_norm(picture[None], None, None, None, None, True, 0.0, EPSILON, False)
             for picture in features[..., :height, :width]
         ]
-    return pad_edge(torch.cat(normalised), regions)
+    return pad_edge(normalised[0] if len(normalised) == 1 else torch.cat(normalised), regions)
 
 
 class RAIN(nn.Module):
