@@ -4,7 +4,7 @@ import comfy.utils
 import torch
 from comfy_api.latest import io
 
-from .compat import as_output, supported
+from .compat import as_output, check_connected, supported
 
 LAYOUTS = ("side by side", "wipe")
 
@@ -36,6 +36,7 @@ class HDNetCompare(io.ComfyNode):
 
     @classmethod
     def execute(cls, before, after, layout, position) -> io.NodeOutput:
+        check_connected(before=before, after=after)
         if layout not in LAYOUTS:
             raise ValueError(f"The layout must be one of {', '.join(LAYOUTS)}, not {layout!r}.")
         return io.NodeOutput(as_output(compare(before, after, layout, position)))

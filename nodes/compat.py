@@ -31,6 +31,13 @@ def advanced(inp):
     return inp
 
 
+def check_connected(**inputs) -> None:
+    """Raises ValueError where a required input holds no tensor; the server lets anything but a link through."""
+    for name, value in inputs.items():
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"Connect an output to {name}; it holds {value!r}.")
+
+
 def as_output(image: torch.Tensor) -> torch.Tensor:
     """Puts a result on the device, and in the type, in which this core keeps what lies between nodes."""
     device = comfy.model_management.intermediate_device()

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..hdnet import Harmonizer
 from ..hdnet.harmonizer import CONSISTENCY
 from ..hdnet.masks import feather_mask, fit_mask
-from .compat import advanced, as_output, is_out_of_memory, supported
+from .compat import advanced, as_output, check_connected, is_out_of_memory, supported
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
 
@@ -133,6 +133,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         feather=0,
         batch_mode="per_frame",
     ) -> io.NodeOutput:
+        check_connected(image=image, mask=mask)
         if resolution not in RESOLUTIONS:
             raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
         mask = feather_mask(fit_mask(1 - mask.float() if invert_mask else mask, image.shape[1:3]), feather)
