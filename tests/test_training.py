@@ -9,6 +9,8 @@ import random
 import resource
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -434,6 +436,20 @@ def test_two_processes_with_half_the_batch_match_one_with_all_of_it(small, tmp_p
         assert largest_difference(parts["average"], alone["average"]) < 1e-5
         assert (same.step, same.position) == (progress.step, progress.position)
         assert same.fmse == pytest.approx(progress.fmse, rel=1e-3)
+
+
+def test_accelerate_launch_joins_processes_on_a_machine_without_gpu(photos, tmp_path):
+    settings = "steps=2 base_channels=8 stages=[{size=32,batch=4}] validation_pairs=0 workers=0".split()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--main_process_port", str(port), "-m", "harmonize_composite.cli", "train", "--data", photos]
+    command += ["--out", tmp_path / "run", "--set", *settings]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert "on 2 x cpu" in read_metadata(tmp_path / "run/weights.safetensors")["training"]
 
 
 # What can go wrong

@@ -488,6 +488,18 @@ def test_all_missing_files_are_reported_at_once(iharmony4):
     assert "\n" not in str(caught.value)
 
 
+def test_files_missing_for_training_and_for_validation_are_reported_together(iharmony4):
+    lines = (iharmony4 / "IHD_train.txt").read_text().split()
+    (iharmony4 / "IHD_train.txt").write_text("\n".join(lines[2:]))
+    (iharmony4 / "IHD_val.txt").write_text("\n".join(lines[:2]))
+    gone = ["HCOCO/masks/c0_9_1.png", "Hmine/composite_images/x2_1_1.jpg"]
+    for name in gone:
+        (iharmony4 / name).unlink()
+    with pytest.raises(MissingFiles) as caught:
+        IHarmony4(iharmony4, "train")
+    assert sorted(caught.value.missing) == gone
+
+
 def test_validation_shares_no_real_picture_with_training(iharmony4):
     train, val = (IHarmony4(iharmony4, split).pairs for split in ("train", "val"))
     assert train and val
@@ -641,11 +653,24 @@ def run_command(name, *arguments):
     return getattr(data_command, f"run_{name}")(parser.parse_args([str(a) for a in arguments]))
 
 
-@pytest.mark.parametrize(("pairs", "size"), [(0, None), (-1, None), (1, 0)])
-def test_senseless_numbers_are_refused(photos, tmp_path, pairs, size):
+@pytest.mark.parametrize("wrong", [{"pairs": 0}, {"pairs": -1}, {"size": 0}, {"seed": -1}])
+def test_senseless_numbers_are_refused(photos, tmp_path, wrong):
     with pytest.raises(ValueError, match="must be at least"):
-        synthesize(photos, tmp_path / "out", pairs, size=size)
+        synthesize(photos, tmp_path / "out", **({"pairs": 1} | wrong))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["synthesize", "prepare"])
+def test_there_is_at_least_one_worker(name, photos, tmp_path, capsys):
+    needed = {"synthesize": ["--pairs", "1"], "prepare": ["--size", "24"]}[name]
+    with pytest.raises(SystemExit):
+        run_command(name, photos, tmp_path / "out", *needed, "--workers", "0")
+    assert "a whole number of at least 1 expected" in capsys.readouterr().err
+
+
+def test_two_pairs_suffice_to_train_and_to_test(photos, tmp_path):
+    synthesize(photos, tmp_path / "out", 2, size=32)
+    assert len(find_pairs(tmp_path / "out", "test")) == 1
 
 
 def test_a_prepared_copy_gives_the_pixels_of_the_original(iharmony4, tmp_path):
@@ -662,6 +687,13 @@ def test_a_prepared_copy_can_be_jpeg(iharmony4, tmp_path):
     assert not list((tmp_path / "small").glob("*/real_images/*.png"))
     original, copy = (find_pairs(root, "test")[0].load(24) for root in (iharmony4, tmp_path / "small"))
     assert np.abs(original["real"].astype(int) - copy["real"]).mean() < 3
+
+
+def test_of_two_pictures_with_one_name_the_copy_is_of_the_one_that_is_read(iharmony4, tmp_path):
+    used = find_pairs(iharmony4, "test")[0]
+    scene(99).save(used.real.with_suffix(".png"))
+    prepare(iharmony4, tmp_path / "small", 24)
+    assert_same(used.load(24), find_pairs(tmp_path / "small", "test")[0].load())
 
 
 def test_a_copy_that_was_interrupted_is_completed(iharmony4, tmp_path):

@@ -12,6 +12,16 @@ import torch
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
+def trains_on_cpu(device: str) -> bool:
+    """Whether `options.device` comes down to the CPU on this machine.
+
+    Accelerate must be told: left to find out for itself, it does not join processes that were launched together
+    without a GPU, and each would train alone.
+    """
+    devices = getattr(torch, "accelerator", torch.cuda)  # torch before 2.6 knows only CUDA
+    return device == "cpu" or not devices.is_available()
+
+
 @contextmanager
 def exact_on_cpu() -> Iterator[None]:
     """Sums in a fixed order, whatever the number of threads; denormal numbers, slow and harmless, count as zero.

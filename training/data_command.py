@@ -61,7 +61,13 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=int, metavar="N", help="jobs at a time (default: one a core)")
+    parser.add_argument("--workers", type=_count, metavar="N", help="jobs at a time (default: one a core)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, not '{text}'")
+    return int(text)
 
 
 def _report(failures: list, what: str, fate: str) -> int:

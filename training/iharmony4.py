@@ -145,16 +145,18 @@ def find_pairs(root: str | Path, split: str = "test", subsets: Sequence[str] | N
 
     lists = {name: find_lists(root, split=name) for name in SPLITS}
     hold_out = split != "test" and not lists["val"]
-    contents = {name: _Contents(folder) for name, folder in folders.items()}
+    contents = {name: Contents(folder) for name, folder in folders.items()}
     if not any(lists.values()):
         wanted = [(name, file) for name in folders for file in contents[name].composites()]
     else:
         wanted = _read_lists(root, lists["train" if hold_out else split], split, contents)
+    # Who trains also validates: what either list asks for in vain is told at once.
+    checked = _read_lists(root, lists["val"], "val", contents) if split == "train" and lists["val"] else []
     if subsets is not None:
-        wanted = [(subset, file) for subset, file in wanted if subset in subsets]
+        wanted, checked = ([each for each in some if each[0] in subsets] for some in (wanted, checked))
 
     pairs, missing = [], {}
-    for subset, file in wanted:
+    for subset, file in wanted + checked:
         if subset not in contents:
             missing[f"{subset}/composite_images/{file}"] = True
             continue
@@ -163,6 +165,7 @@ def find_pairs(root: str | Path, split: str = "test", subsets: Sequence[str] | N
         missing |= dict.fromkeys(absent, True)
     if missing:
         raise MissingFiles(root, list(missing))
+    del pairs[len(wanted) :]
     if hold_out:
         held = held_out((pair.picture for pair in pairs), VALIDATION_SHARE)
         pairs = [pair for pair in pairs if (pair.picture in held) == (split == "val")]
@@ -214,7 +217,7 @@ def _read_lists(root, lists, split, contents) -> list[tuple[str, str]]:
     return wanted
 
 
-def _subset_of(folders: list[str], file: str, contents: dict[str, _Contents]) -> str:
+def _subset_of(folders: list[str], file: str, contents: dict[str, Contents]) -> str:
     prefix = [name for name in folders if name not in (".", FOLDERS[0])]
     if len(contents) == 1:  # its folder may have been renamed
         return next(iter(contents))
@@ -223,8 +226,12 @@ def _subset_of(folders: list[str], file: str, contents: dict[str, _Contents]) ->
     return next((name for name in contents if contents[name].find(0, file)), next(iter(contents)))
 
 
-class _Contents:
-    """The files of a subset, listed once: a look at each of 70,000 would take minutes."""
+class Contents:
+    """The files of a subset, listed once: a look at each of 70,000 would take minutes.
+
+    Attributes:
+        files: For each of `FOLDERS` the name of the file of every stem.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder

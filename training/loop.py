@@ -36,7 +36,7 @@ from .checkpoint import (
     set_random_states,
     what_is_kept,
 )
-from .cpu import exact_on_cpu
+from .cpu import exact_on_cpu, trains_on_cpu
 from .interruption import Interruption
 from .metrics import average
 from .moving_average import update_average
@@ -89,7 +89,7 @@ class Run:
         self.progress, saved = load_checkpoint(self.checkpoint) if resume else (Progress(), None)
         self.accelerator = Accelerator(
             mixed_precision=options.precision,
-            cpu=options.device == "cpu",
+            cpu=trains_on_cpu(options.device),
             # a picture without foreground passes the local dynamics by
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )

@@ -37,6 +37,8 @@ def open_source(
         ValueError: when the folder is neither, or a file is missing.
     """
     root = Path(root)
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder.")
     if (root / "images").is_dir():
         return Photographs(root, split, augmentation, untouched)
     if (root / "composite_images").is_dir() or any(root.glob("*/composite_images")):

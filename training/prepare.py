@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..weights.whole_files import write_whole
-from .iharmony4 import FOLDERS, SPLITS, find_lists, find_subsets
+from .iharmony4 import FOLDERS, SPLITS, Contents, find_lists, find_subsets
 from .image_files import (
     EXTENSIONS,
     PictureError,
@@ -56,13 +56,13 @@ def prepare(
         raise ValueError(f"{out}: the copy needs a folder of its own.")
     jobs = []
     for folder in find_subsets(root).values():
-        for kind in FOLDERS:
+        for kind, files in zip(FOLDERS, Contents(folder).files, strict=True):
             ending = ".png" if kind == "masks" else f".{extension}"
             target = out / folder.relative_to(root) / kind
             jobs += [
-                (path, (target / path.name).with_suffix(ending))
-                for path in sorted((folder / kind).glob("*"))
-                if path.suffix.lower() in EXTENSIONS
+                (folder / kind / file, target / (stem + ending))
+                for stem, file in sorted(files.items())
+                if Path(file).suffix.lower() in EXTENSIONS
             ]
     failures = for_each(partial(_resize_file, size=size), jobs, "Resizing", workers)
     for split in SPLITS:

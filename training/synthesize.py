@@ -56,6 +56,8 @@ def synthesize(
     """
     if pairs < 1:
         raise ValueError(f"The number of pairs must be at least 1, not {pairs}.")
+    if seed < 0:
+        raise ValueError(f"The seed must be at least 0, not {seed}.")
     if size is not None and size < 8:
         raise ValueError(f"The size must be at least 8 pixels, not {size}.")
     out = Path(out)
@@ -64,7 +66,8 @@ def synthesize(
     total = sum(len(source) for source in sources.values())
     failures, left = [], pairs
     for number, (name, source) in enumerate(sources.items(), start=1):
-        count = left if number == len(sources) else round(pairs * len(source) / total)
+        # Something for every list where the pairs suffice.
+        count = left if number == len(sources) else max(1, min(left - 1, round(pairs * len(source) / total)))
         left -= count
         jobs = _plan(source, count, [seed, number])
         make = partial(_make, source=source, folder=out / SUBSET, size=size)

@@ -14,7 +14,7 @@ examples:
   harmonize train --init hdnet-lite --data PHOTOS --out runs/tuned --set steps=2000 learning_rate=3e-4
   harmonize train --config paper --data iHarmony4 --out runs/paper
   harmonize train --resume runs/mine
-  accelerate launch --num_processes 4 -m harmonize_composite.cli train --data iHarmony4 --out runs/four
+  accelerate launch --multi_gpu --num_processes 4 -m harmonize_composite.cli train --data iHarmony4 --out runs/four
 
 options to --set (those of stages: share, size, batch, rate):
 """
