@@ -12,6 +12,7 @@ from ..hdnet import Harmonizer
 from ..hdnet.harmonizer import CONSISTENCY
 from ..hdnet.masks import feather_mask, fit_mask
 from .compat import advanced, as_output, check_connected, is_out_of_memory, supported
+from .drift import undo_drift
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
 
@@ -49,8 +50,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                 io.Image.Input(
                     "background",
                     optional=True,
-                    tooltip="The original picture. The image is pasted onto it by the mask first, so everything "
-                    "outside the mask is the original again: connect it after inpainting.",
+                    tooltip="The original picture, after inpainting. The image is pasted onto it by the mask, so "
+                    "everything outside is the original again, and the shift of tones that the VAE made is taken back.",
                 ),
                 io.Mask.Input(
                     "reference_mask",
@@ -137,6 +138,9 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         if resolution not in RESOLUTIONS:
             raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
         mask = feather_mask(fit_mask(1 - mask.float() if invert_mask else mask, image.shape[1:3]), feather)
+        if background is not None:
+            check_connected(background=background)
+            image = undo_drift(image, background, mask, strength)
         harmonized = harmonize(
             model if model is not None else load_patcher(SHIPPED),
             image,

@@ -132,6 +132,50 @@ def test_a_background_is_the_result_outside_the_mask(harmonize):
     assert torch.equal(result[mask == 0], background[mask == 0])
 
 
+# What a VAE does to the tones
+
+GAIN, OFFSET = torch.tensor([1.06, 0.97, 1.03]), torch.tensor([0.02, 0.0, -0.03])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_shift_of_tones_that_shows_outside_the_mask_is_taken_back_inside(harmonize, dtype):
+    original, mask = 0.1 + 0.8 * picture(batch=3), square()
+    brighter = torch.tensor([1.0, 1.03, 0.98]).view(3, 1, 1, 1)
+    inpainted = (original * GAIN * brighter + OFFSET).clamp(0, 1).to(dtype)
+    result, _ = harmonize(inpainted, mask, background=original)
+    expected, _ = harmonize(original, mask, background=original)
+    assert torch.equal(result[:, mask[0] == 0], original[:, mask[0] == 0])
+    torch.testing.assert_close(result, expected, rtol=0, atol=0.01)
+    one, _ = harmonize(inpainted[:1], mask, background=original[:1].to(dtype))
+    torch.testing.assert_close(one, expected[:1], rtol=0, atol=0.01)
+
+
+def test_what_is_another_picture_or_was_meant_keeps_its_colours(pack):
+    from harmonize_composite.nodes.drift import undo_drift
+
+    image, mask = picture(), square()
+    flat = torch.full_like(image, 0.5)
+    nothing = torch.ones_like(mask)
+    shifted = (image * GAIN + OFFSET).clamp(0, 1)
+    for before, original, covered in (
+        (image, image, mask),
+        (image, picture(seed=1), mask),
+        (image, picture(20, 20), mask),
+        (flat, image, mask),
+        (0.5 * image, image, mask),
+        (shifted, image, nothing),
+    ):
+        assert undo_drift(before, original, covered, 1.0) is before
+    assert undo_drift(shifted, image, mask, 1.0) is not shifted
+
+
+def test_with_strength_0_the_inpainted_part_stays_as_it_came(harmonize):
+    original, mask = 0.1 + 0.8 * picture(), square()
+    inpainted = (original * GAIN + OFFSET).clamp(0, 1)
+    result, _ = harmonize(inpainted, mask, background=original, strength=0.0)
+    torch.testing.assert_close(result, torch.where(mask[..., None] > 0, inpainted, original))
+
+
 def test_inputs_are_never_written(harmonize):
     image, mask, background = picture(channels=4), square(), picture(seed=1)
     copies = [each.clone() for each in (image, mask, background)]
