@@ -10,6 +10,7 @@ import errno
 import importlib
 import logging
 import sys
+import warnings
 
 PACKAGE = __package__
 
@@ -18,7 +19,7 @@ COMMANDS = {
     "image": ("harmonize one picture", ".commands", "add_image_arguments", "run_image"),
     "folder": ("harmonize a folder of pictures", ".commands", "add_folder_arguments", "run_folder"),
     "demo": ("show what it does on a picture of its own", ".commands", "add_demo_arguments", "run_demo"),
-    "weights": ("list, inspect, convert and fetch weights", ".weights.command", "add_arguments", "run"),
+    "weights": ("list, inspect, convert, fetch and package weights", ".weights.command", "add_arguments", "run"),
     "evaluate": ("measure weights on pairs with ground truth", ".training.evaluate_command", "add_arguments", "run"),
     "train": ("train weights", ".training.train_command", "add_arguments", "run"),
     "synthesize": (
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code.
     """
     logging.basicConfig(level=logging.WARNING, format="harmonize: %(message)s", stream=sys.stderr, force=True)
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # up to the limit that raises
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         args = _parser(arguments).parse_args(arguments)

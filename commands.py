@@ -16,16 +16,26 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize image`."""
     parser.epilog = (
         "The mask is white where the foreground is; an alpha channel serves as a mask too. Outside the mask every "
-        "pixel stays as it is, which PNG, TIFF and lossless WebP keep exactly."
+        "pixel stays as it is; PNG, TIFF, BMP and WebP (lossless here) keep that exactly, JPEG and AVIF nearly."
     )
     parser.add_argument("composite", metavar="COMPOSITE", type=Path, help="the picture with its pasted foreground")
     parser.add_argument("mask", metavar="MASK", type=Path, help="white = the foreground to change")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="the file to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="the file to write, in the format of its extension",
+    )
     parser.add_argument(
         "--background", metavar="F", type=Path, help="paste the foreground onto this picture of the same size first"
     )
     parser.add_argument(
-        "--reference-mask", metavar="F", type=Path, help="white = what the foreground shall match (default: the rest)"
+        "--reference-mask",
+        metavar="F",
+        type=Path,
+        help="white = the part that the foreground shall match (default: all the rest)",
     )
     _add_common_arguments(parser)
 
@@ -67,19 +77,25 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|native",
         type=_resolution,
         default=256,
-        help="the network works on about N x N pixels, or on all of them; texture keeps its full size either way "
-        "(default: %(default)s)",
+        help="colours are judged on about N x N pixels (64 to 4096), or on every pixel (native, slower); the output "
+        "has its full size and texture either way (default: %(default)s)",
     )
     parser.add_argument(
-        "--strength", metavar="S", type=_strength, default=1.0, help="0 changes nothing, 1 all (default: %(default)s)"
+        "--strength",
+        metavar="S",
+        type=_strength,
+        default=1.0,
+        help="from 0, no change, to 1, all of it (default: %(default)s)",
     )
-    parser.add_argument("--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge")
-    parser.add_argument("--invert-mask", action="store_true", help="the mask is black where the foreground is")
+    parser.add_argument(
+        "--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge by this many (default: 0)"
+    )
+    parser.add_argument("--invert-mask", action="store_true", help="for masks that are black where the foreground is")
     parser.add_argument(
         "--precision",
         choices=("auto", "float32", "float16", "bfloat16"),
         default="auto",
-        help="of the network; auto is bfloat16 where the processor has it, else float32 (default: %(default)s)",
+        help="number format of the network; auto is bfloat16 where the processor has it, else float32",
     )
     parser.add_argument("--device", metavar="D", help="such as cpu or cuda (default: cuda where there is one)")
 
@@ -175,9 +191,9 @@ def _device(name: str | None) -> str:
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"The device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"The device {name!r} cannot be used here: {str(error).partition('. ')[0]}.") from error
     return name
 
 

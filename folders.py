@@ -118,4 +118,8 @@ def _failed(error: Exception) -> Future:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith("."))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in FORMATS and not path.name.startswith(".") and not path.is_dir()
+    )

@@ -35,7 +35,7 @@ MAX_ASPECT_DIFFERENCE = 0.05
 OPAQUE = ("JPEG", "BMP")
 
 # What Pillow raises for broken files, across formats and versions.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError)
 
 # Tags of TIFF's main directory that describe people and cameras; the others describe the file they came in.
 DESCRIPTIVE_TAGS = {
@@ -196,6 +196,9 @@ def _open(path: str | Path) -> tuple[Image.Image, PictureInfo]:
         raise PictureError(f"{path}: no permission to read it.") from None
     except Image.UnidentifiedImageError:
         raise PictureError(f"{path}: this is not a picture of a known format.") from None
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS // 1_000_000
+        raise PictureError(f"{path}: the picture has more than {most} megapixels; make it smaller.") from None
     except BROKEN as error:
         reason = str(error).rstrip(".")
         raise PictureError(f"{path}: the picture is damaged or of an unknown kind ({reason}).") from error

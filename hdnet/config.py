@@ -32,16 +32,16 @@ class HDNetConfig:
     global_dynamics: str | None = "mask"
 
     def __post_init__(self) -> None:
-        if self.base_channels < 1:
-            raise ValueError(f"base_channels must be at least 1, not {self.base_channels}.")
+        if not isinstance(self.base_channels, int) or self.base_channels < 1:
+            raise ValueError(f"base_channels must be a whole number of at least 1, not {self.base_channels!r}.")
         if self.in_channels not in (3, 4):
             raise ValueError(f"in_channels must be 3 or 4, not {self.in_channels}.")
         if self.local_dynamics not in LOCAL_DYNAMICS:
             raise ValueError(f"local_dynamics must be one of {LOCAL_DYNAMICS}, not {self.local_dynamics!r}.")
         if self.global_dynamics not in GLOBAL_DYNAMICS:
             raise ValueError(f"global_dynamics must be one of {GLOBAL_DYNAMICS}, not {self.global_dynamics!r}.")
-        if not 1 <= self.neighbours <= 9:
-            raise ValueError(f"neighbours must be 1 to 9, not {self.neighbours}.")
+        if not isinstance(self.neighbours, int) or not 1 <= self.neighbours <= 9:
+            raise ValueError(f"neighbours must be 1 to 9, not {self.neighbours!r}.")
         if self.local_dynamics == "published" and self.neighbours != 1:
             raise ValueError("Published local dynamics are defined for one neighbour only: use neighbours=1.")
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ class Harmonizer:
             resolution: The network works on about this squared number of pixels, 64 to 4096; ``"native"``
                 runs it at the full size.
             strength: 0 returns the (pasted) image, 1 changes it fully.
-            feather: Softens the mask's edge by this many pixels to either side.
+            feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
             consistency: ``"per_frame"`` treats every image by itself; ``"uniform"`` fits one change to all of
                 them; ``"smooth"`` lets the change vary slowly over the batch, as frames of a film.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
@@ -99,7 +100,7 @@ class Harmonizer:
         """
         check_options(resolution, strength, consistency)
         frames = check_frames(image, mask, background, reference_mask)
-        if feather:
+        if feather != 0:
             masks = [feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))]
             frames = replace(frames, mask=torch.cat(masks))
         size, count = frames.size, len(frames)
@@ -167,7 +168,7 @@ def check_options(resolution: int | str, strength: float, consistency: str) -> N
             raise ValueError(
                 f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native", not {resolution!r}.'
             )
-    if not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
+    if not isinstance(strength, Real) or not 0 <= strength <= 1:
         raise ValueError(f"The strength must be a number in 0..1, not {strength!r}.")
     if consistency not in CONSISTENCY:
         raise ValueError(f"The consistency must be one of {', '.join(CONSISTENCY)}, not {consistency!r}.")

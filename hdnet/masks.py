@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+MAX_FEATHER = 1024
 
 
 def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -30,16 +32,16 @@ def feather_mask(mask: Tensor, radius: float) -> Tensor:
 
     Args:
         mask: ``[B, H, W]`` in 0..1.
-        radius: Reach of the transition in pixels, to either side; two standard deviations. 0 changes nothing.
+        radius: Reach of the transition in pixels, to either side, 0 to 1024; two standard deviations.
 
     Returns:
         ``[B, H, W]`` in 0..1, exactly 0 and 1 further than ``radius`` from an edge.
 
     Raises:
-        ValueError: The radius is negative or not finite.
+        ValueError: The radius is out of range.
     """
-    if not (math.isfinite(radius) and radius >= 0):
-        raise ValueError(f"The feather must be 0 or more pixels, not {radius}.")
+    if not isinstance(radius, Real) or not 0 <= radius <= MAX_FEATHER:
+        raise ValueError(f"The feather must be 0 to {MAX_FEATHER} pixels, not {radius!r}.")
     reach = round(radius)
     if reach == 0:
         return mask

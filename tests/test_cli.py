@@ -195,7 +195,9 @@ def test_own_weights_are_used(files):
         ("composite.png mask.png -o out.png --resolution full", "--resolution"),
         ("composite.png mask.png -o out.png --feather nan", "feather"),
         ("composite.png mask.png -o out.png --feather -1", "feather"),
+        ("composite.png mask.png -o out.png --feather 1e9", "0 to 1024 pixels"),
         ("composite.png mask.png -o out.png --device nonsense", "nonsense"),
+        ("composite.png mask.png -o out.png --device meta", "'meta' cannot be used here"),
         ("composite.png mask.png -o out.png --precision double", "--precision"),
         ("composite.png mask.png", "-o"),
         ("composite.png -o out.png", "MASK"),
@@ -211,6 +213,25 @@ def test_bad_input_costs_one_sentence(files, monkeypatch, capsys, arguments, wor
     assert listing(files) == before
 
 
+@pytest.mark.parametrize(("limit", "code"), [(48 * 64, 0), (2000, 0), (1000, 2)])
+def test_large_pictures_are_read_in_silence_up_to_a_limit(files, monkeypatch, capsys, recwarn, limit, code):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)  # Pillow warns above it and raises above twice as many
+    common = ("image", files / "composite.png", files / "mask.png", "--resolution", 64)
+    assert run(*common, "-o", files / "out.png") == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == bool(code) and ("megapixels" in error) == bool(code)
+    assert not recwarn.list
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    (files / "folder.pth").mkdir()
+    before = listing(files)
+    assert run("weights", "export", "hdnet-lite", "folder.pth") == 2
+    assert capsys.readouterr().err == "harmonize: folder.pth: Is a directory.\n"
+    assert listing(files) == before
+
+
 @pytest.mark.parametrize("arguments", [(), ("paint",), ("weights",), ("--nothing",)])
 def test_a_command_that_does_not_exist_costs_one_sentence(capsys, arguments):
     assert run(*arguments) == 2
@@ -219,13 +240,13 @@ def test_a_command_that_does_not_exist_costs_one_sentence(capsys, arguments):
 
 def test_a_machine_that_fails_at_work_gives_1(files, monkeypatch, capsys):
     def full(_):
-        raise OSError(28, "No space left on device", "out.png")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     before = listing(files)
     common = ("image", files / "composite.png", files / "mask.png", "--resolution", 64)
     assert run(*common, "-o", files / "out.png") == 1
-    assert capsys.readouterr().err == "harmonize: out.png: No space left on device.\n"
+    assert capsys.readouterr().err == f"harmonize: {files / 'out.png'}: No space left on device.\n"
     assert listing(files) == before
 
 
@@ -262,7 +283,13 @@ def test_ctrl_c_on_a_folder_leaves_whole_files_only(files):
         os.link(files / "mask.png", files / "masks" / f"{number:03}.png")
     command = [sys.executable, "-m", "harmonize_composite.cli", "folder", "composites", "masks", "-o", "out"]
     process = subprocess.Popen(
-        [*command, "--resolution", "64"], cwd=files, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--resolution", "64"],
+        cwd=files,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # a shell gives what it runs in the background a SIGINT that is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while process.poll() is None and not list((files / "out").glob("0*.png")) and time.monotonic() < deadline:
@@ -302,6 +329,7 @@ def names(path):
 def test_a_folder_is_harmonized_under_the_same_names(folder, capsys):
     (folder / "composites" / "notes.txt").write_text("not a picture")
     (folder / "composites" / ".hidden.png").write_bytes(b"")
+    (folder / "composites" / "folder.png").mkdir()
     assert run_folder(folder) == 0
     assert names(folder / "out") == ["a.png", "b.jpg", "c.webp"]
     assert capsys.readouterr().out == f"3 of 3 pictures written to {folder / 'out'}\n"

@@ -443,6 +443,19 @@ def test_a_strength_out_of_range_is_refused(harmonize, strength):
         harmonize(picture(20, 20), square(20, 20), strength=strength)
 
 
+@pytest.mark.parametrize("feather", [-1, 1025, 1e300, float("nan"), float("inf"), "soft", None])
+def test_a_feather_out_of_range_is_refused(harmonize, feather):
+    with pytest.raises(ValueError, match="feather must be 0 to 1024 pixels"):
+        harmonize(picture(20, 20), square(20, 20), feather=feather)
+
+
+def test_numbers_of_numpy_are_numbers(harmonize):
+    image, mask = picture(20, 20), square(20, 20)
+    expected = harmonize(image, mask, strength=0.5, feather=2, resolution=64)
+    given = {"strength": np.float32(0.5), "feather": np.int64(2), "resolution": np.int64(64)}
+    assert torch.equal(harmonize(image, mask, **given), expected)
+
+
 # Quality
 
 

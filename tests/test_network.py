@@ -226,10 +226,12 @@ def test_shapes_that_do_not_belong_together_are_refused(composite, mask):
     "wrong",
     [
         {"base_channels": 0},
+        {"base_channels": 8.5},
         {"in_channels": 5},
         {"local_dynamics": "Paper"},
         {"neighbours": 0},
         {"neighbours": 10},
+        {"neighbours": 1.5},
         {"global_dynamics": "masks"},
         {"local_dynamics": "published", "neighbours": 2},
     ],

@@ -211,9 +211,12 @@ def altered(path, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t, m: t.pop("head.bias"), ["1 tensors missing (head.bias)"]),
-        (lambda t, m: t.update(extra=torch.ones(1)), ["1 left over (extra)"]),
-        (lambda t, m: [t.pop(key) for key in list(t) if key.startswith("decoder")], ["tensors missing", "…"]),
+        (lambda t, m: t.pop("head.bias"), ["missing: head.bias."]),
+        (lambda t, m: t.update(extra=torch.ones(1)), ["left over: extra."]),
+        (
+            lambda t, m: [t.pop(key) for key in list(t) if key.startswith("decoder")],
+            ["missing: decoder.0.conv.weight, ", " more."],
+        ),
         (lambda t, m: t.update({"head.bias": torch.ones(4)}), ["head.bias", "[4]", "[3]"]),
         (lambda t, m: t.update({"head.bias": torch.tensor([0, torch.nan, 0])}), ["head.bias", "finite"]),
         (lambda t, m: t.update({"head.bias": torch.tensor([0, torch.inf, 0]).half()}), ["head.bias", "finite"]),
@@ -244,8 +247,9 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path, monkeypatch, ex
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         save_network(small(), path)
+    assert caught.value.filename == str(path)
     assert [each.name for each in tmp_path.iterdir()] == (["a.safetensors"] if existing else [])
     assert not existing or path.read_bytes() == b"old"
 
@@ -330,7 +334,8 @@ def test_safetensors_with_published_names_load_directly(tmp_path):
         ({"conv1.weight": torch.ones(1)}, "no network of the published HDNet code"),
         ({0: torch.ones(1)}, "no network of the published HDNet code"),
         ([torch.ones(1)], "no network of the published HDNet code"),
-        ({"model_layer0.weight": torch.ones(2, 4, 3, 3)}, "tensors missing"),
+        ({"model_layer0.weight": torch.ones(2, 4, 3, 3)}, "missing: "),
+        ({"model_layer0.weight": torch.ones(2, 4, 3, 3), "step": torch.ones(1)}, "left over: step."),
     ],
 )
 def test_other_checkpoints_are_not_converted(tmp_path, capsys, content, words):

@@ -7,39 +7,47 @@ from pathlib import Path
 
 from .errors import WeightsError
 
+SOURCE = "a .safetensors file, hub:owner/repo[/file][@revision], or a name of 'harmonize weights list'"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the sub-commands."""
     commands = parser.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="the weights known by name")
 
-    inspect = commands.add_parser("inspect", help="what a file holds: network, figures, licence, sha256")
-    inspect.add_argument("file", metavar="FILE", help="a .safetensors file, or a known name")
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
 
-    convert = commands.add_parser("convert", help="turn a checkpoint of the published code into a safetensors file")
-    convert.add_argument("input", metavar="IN.pth", type=Path)
-    convert.add_argument("output", metavar="OUT.safetensors", type=Path)
+    command("list", "list the weights known by name")
+
+    inspect = command("inspect", "say what a file holds: network, figures, licence, sha256")
+    inspect.add_argument("file", metavar="FILE", help=SOURCE)
+
+    convert = command("convert", "turn a checkpoint of the published code into a safetensors file")
+    convert.add_argument("input", metavar="IN.pth", type=Path, help="the checkpoint; no code in it is run")
+    convert.add_argument("output", metavar="OUT.safetensors", type=Path, help="the file to write")
     convert.add_argument(
         "--local-dynamics",
         choices=("published", "paper"),
         default="published",
         help="how the checkpoint was trained: by that code as it is, or by the paper's equations (default: published)",
     )
-    convert.add_argument("--neighbours", type=int, default=1, metavar="K", help="neighbours K (default: 1)")
+    convert.add_argument(
+        "--neighbours", type=int, default=1, metavar="K", help="K of the local dynamics, 1 to 9 (default: 1)"
+    )
     convert.add_argument("--learned-mask", action="store_true", help="the variant with a learned guide (HDNet*)")
     convert.add_argument("--note", metavar="TEXT", help="where the checkpoint comes from, kept in the file")
 
-    export = commands.add_parser("export", help="write a .pth for the published code")
-    export.add_argument("input", metavar="IN", help="a .safetensors file, or a known name")
-    export.add_argument("output", metavar="OUT.pth", type=Path)
+    export = command("export", "write a checkpoint for the published code")
+    export.add_argument("input", metavar="IN", help=SOURCE)
+    export.add_argument("output", metavar="OUT.pth", type=Path, help="the file to write")
 
-    fetch = commands.add_parser("fetch", help="download from the Hugging Face Hub and say where the file is")
+    fetch = command("fetch", "download from the Hugging Face Hub and say where the file is")
     fetch.add_argument("name", metavar="NAME", help="hub:owner/repo[/file][@revision], or a known name")
     fetch.add_argument("--folder", type=Path, metavar="DIR", help="where to keep it (default: the Hub's cache)")
 
-    package = commands.add_parser("package", help="write the folder that a Hub repository needs")
-    package.add_argument("file", metavar="FILE", help="a .safetensors file, or a known name")
-    package.add_argument("folder", metavar="DIR", type=Path)
+    package = command("package", "write what a Hub repository needs: weights, configuration, model card")
+    package.add_argument("file", metavar="FILE", help=SOURCE)
+    package.add_argument("folder", metavar="DIR", type=Path, help="a new or empty folder to write into")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -97,8 +97,8 @@ def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: st
         raise WeightsError(
             f"{name}: these are not the weights of an HDNet: "
             + "; ".join(
-                f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
-                for what, keys in (("tensors missing", missing), ("left over", surplus))
+                f"{what}: {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+                for what, keys in (("missing", missing), ("left over", surplus))
                 if keys
             )
             + "."

@@ -47,8 +47,12 @@ def from_published(tensors: dict[str, Tensor], learned_mask: bool = False) -> di
     """
     renamed = {}
     for name, tensor in tensors.items():
-        layer, _, kind = name.removeprefix("module.").rpartition(".")
-        ours = PUBLISHED_TO_OURS.get(layer, layer)
+        name = name.removeprefix("module.")
+        layer, _, kind = name.rpartition(".")
+        ours = PUBLISHED_TO_OURS.get(layer)
+        if ours is None:
+            renamed[name] = tensor
+            continue
         if ours.endswith(".guide") and not learned_mask:
             continue
         if ours == "local_dynamics.linear" and kind == "weight" and tensor.dim() == 3:

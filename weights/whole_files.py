@@ -11,6 +11,9 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Lets `write` fill a temporary file beside `path`, then puts it in its place.
 
     A reader, or a crash, sees the old file or the new one and never a part. Missing folders are made.
+
+    Raises:
+        OSError: It cannot be written; the error names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,6 +24,8 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # nobody knows the temporary file's name
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
