@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,12 +37,14 @@ class Job:
 
 
 def check_folders(composites: Path, masks: Path, output: Path) -> None:
-    """Raises ValueError where a folder is missing, or the output cannot be a folder or would overwrite the input."""
+    """Raises ValueError where a folder is missing, or the output cannot be written or would overwrite the input."""
     for folder in (composites, masks):
         if not folder.is_dir():
             raise ValueError(f"{folder}: there is no such folder.")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output}: this is a file; give a folder to write into.")
+    if output.exists() and not os.access(output, os.W_OK | os.X_OK):
+        raise ValueError(f"{output}: no permission to write into this folder.")
     if output.resolve() in (composites.resolve(), masks.resolve()):
         raise ValueError(f"{output}: this would overwrite the pictures given; name another folder to write into.")
 

@@ -369,6 +369,20 @@ def test_masks_are_found_by_the_names_of_iharmony4(folder):
     assert names(folder / "out") == ["a0001_1_1.png", "a0001_1_2.png", "a0001_2_1.png"]
 
 
+def test_folders_without_permission_are_refused_before_the_work(folder, monkeypatch, capsys):
+    (folder / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    before = listing(folder)
+    assert run_folder(folder) == 2
+    assert capsys.readouterr().err == f"harmonize: {folder / 'out'}: no permission to write into this folder.\n"
+    assert run("weights", "package", "hdnet-lite", folder / "new" / "repo") == 2
+    error = capsys.readouterr().err
+    assert error == f"harmonize: {folder / 'new' / 'repo'}: no permission to write into the folder {folder / 'new'}.\n"
+    assert run("demo", "-o", folder / "out") == 2
+    assert "no permission" in capsys.readouterr().err
+    assert not [path for path in listing(folder) if path not in before and not path.endswith("new")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

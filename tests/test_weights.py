@@ -328,6 +328,16 @@ def test_safetensors_with_published_names_load_directly(tmp_path):
     assert same(load_network(tmp_path / "a.safetensors"), network)
 
 
+def test_a_checkpoint_without_permission_is_not_called_damaged(tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "a.pth")
+
+    (tmp_path / "a.pth").write_bytes(b"")
+    monkeypatch.setattr(torch, "load", refuse)
+    assert main(["weights", "convert", str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 2
+    assert capsys.readouterr().err == "harmonize: a.pth: Permission denied.\n"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

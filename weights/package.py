@@ -39,6 +39,8 @@ def package(file: str | Path, folder: str | Path) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WeightsError(f"{folder}: there is something here already; name a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder.parent, os.W_OK | os.X_OK):
+        raise WeightsError(f"{folder}: no permission to write into the folder {folder.parent}.")
     staging = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         shutil.copyfile(file, staging / "model.safetensors")

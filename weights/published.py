@@ -94,6 +94,8 @@ def read_published(
         raise WeightsError(f"{path}: there is no such file.")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
     except Exception as error:  # damaged pickles make the unpickler raise anything
         raise WeightsError(
             f"{path}: this cannot be read as a checkpoint of tensors alone: it is damaged, or holds other objects."
