@@ -321,7 +321,15 @@ def test_the_command_has_the_defaults_of_the_paper():
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--size", "huge"], ["--size", "0"], ["--protocol", "paper"], ["--limit", "0"], ["--resolution", "-1"]]
+    "wrong",
+    [
+        ["--size", "huge"],
+        ["--size", "0"],
+        ["--protocol", "paper"],
+        ["--limit", "0"],
+        ["--resolution", "-1"],
+        ["--sheet", "a.html"],
+    ],
 )
 def test_the_command_refuses_bad_options(wrong, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the figures as JSON")
     parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")
-    parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="draw the best, median and worst cases")
+    parser.add_argument("--sheet", type=_png, metavar="OUT.png", help="draw the best, median and worst cases")
     parser.add_argument("--baselines", action="store_true", help="also judge Reinhard, MKL and histogram matching")
     parser.add_argument(
         "--harmonious", action="store_true", help="also measure how much the real pictures, which fit, are changed"
@@ -139,6 +139,12 @@ def _multiple(text: str, wanted: str) -> int:
     if not text.isdecimal() or int(text) < 32:
         raise argparse.ArgumentTypeError(f"{wanted} expected, not '{text}'")
     return int(text)
+
+
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"a file that ends in .png expected, not '{text}'")
+    return Path(text)
 
 
 def _count(text: str) -> int:

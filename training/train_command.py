@@ -11,7 +11,8 @@ from .options import describe, load_options
 EXAMPLES = """\
 examples:
   harmonize train --data PHOTOS --out runs/mine
-  harmonize train --init hdnet-lite --data PHOTOS --out runs/tuned --set steps=2000 learning_rate=3e-4
+  harmonize train --init hdnet-lite --data PHOTOS --out runs/tuned \\
+    --set steps=2000 'stages=[{size=256, batch=8}]' learning_rate=5e-5
   harmonize train --config paper --data iHarmony4 --out runs/paper
   harmonize train --resume runs/mine
   accelerate launch --multi_gpu --num_processes 4 -m harmonize_composite.cli train --data iHarmony4 --out runs/four
