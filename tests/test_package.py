@@ -34,6 +34,17 @@ def test_importing_it_and_asking_for_help_imports_nothing_heavy():
     assert HEAVY.isdisjoint(loaded.split())
 
 
+def test_weights_are_listed_without_loading_torch():
+    loaded = python(
+        "import contextlib, io, sys\n"
+        "from harmonize_composite.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    main(['weights', 'list'])\n"
+        "print(*sys.modules)"
+    )
+    assert "torch" not in loaded.split()
+
+
 def test_comfyui_can_load_it_by_path_and_finds_its_door():
     # under the name of its path, as ComfyUI does, and without ComfyUI here
     name = str(ROOT).replace(".", "_x_")

@@ -151,7 +151,7 @@ def _read(path: str | Path, tensors: bool = True) -> tuple[dict[str, Tensor], di
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt" if tensors else "np") as file:  # metadata alone need no torch
             found = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}
             return found, file.metadata() or {}
     except (SafetensorError, OSError) as error:
