@@ -80,7 +80,7 @@ def read_network(path: str | Path) -> HDNet:
 
     if looks_published(tensors):
         tensors = from_published(tensors)
-        metadata = {"local_dynamics": "published", "neighbours": metadata.get("neighbors", "1"), **metadata}
+        metadata = {"local_dynamics": "published", **metadata}
     return build_network(tensors, metadata, str(path))
 
 
