@@ -588,9 +588,9 @@ def test_the_shipped_weights_can_be_tuned(small, tmp_path):
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
     for arguments, message in {
         ("--out", "run"): "Say what to train on",
-        ("--data", "nothing", "--out", "run"): "no pairs here",
+        ("--data", "nothing", "--out", "run"): "no such folder",
         ("--out", "run", "--set", "stepz=4"): "did you mean 'steps'",
-        ("--data", "x", "--out", "run", "--init", "hdnet-light"): "no pairs here",
+        ("--data", "x", "--out", "run", "--init", "hdnet-light"): "no such folder",
     }.items():
         assert main(["train", *arguments]) == 2
         error = capsys.readouterr().err
