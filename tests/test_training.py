@@ -59,6 +59,7 @@ SMALL = Options(
     flip=0.5,
     mask_jitter=0.2,
     loose_region=0.5,
+    soft_edge=0.5,
     untouched=0.1,
     device="cpu",
     workers=0,

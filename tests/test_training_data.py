@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
@@ -86,10 +86,27 @@ def test_a_loose_region_is_larger_or_smaller_than_its_mask_by_at_most_3_percent(
     assert areas == {side**2 for side in (34, 36, 38, 42, 44, 46)}
 
 
+@settings(max_examples=20, deadline=None)
+@given(sigma=st.floats(0.3, 1.0), value=st.floats(-0.4, 0.4))
+def test_a_soft_edge_spreads_the_change_across_the_rim_and_loses_none_of_it(sigma, value):
+    image = np.full((40, 40, 3), 0.5, np.float32)
+    inside = np.zeros((40, 40), bool)
+    inside[10:30, 10:30] = True
+    changed = np.where(inside[..., None], image + np.float32(value), image)
+    soft = augment.soften_edge(image, changed, inside, sigma)
+    np.testing.assert_allclose(soft[14:26, 14:26], changed[14:26, 14:26], atol=1e-6)
+    np.testing.assert_array_equal(soft[:6], image[:6])
+    np.testing.assert_allclose((soft - image).sum(), (changed - image).sum(), rtol=1e-3, atol=1e-3)
+    across = (soft - image)[20, 4:16, 0] * np.sign(value)
+    assert (np.diff(across) >= -1e-6).all()
+    if abs(value) > 0.1:
+        assert 0 < across[5] < abs(value) / 2 < across[6] < abs(value)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), size=st.integers(8, 80))
 def test_a_pair_differs_from_its_photograph_only_in_the_foreground(folder_of_photos, seed, size):
-    source = Photographs(folder_of_photos, augmentation=Augmentation(loose_region=0))
+    source = Photographs(folder_of_photos, augmentation=Augmentation(loose_region=0, soft_edge=0))
     pair = source.sample(seed % len(source), np.random.default_rng(seed), size)
     assert pair["composite"].shape == pair["real"].shape == (size, size, 3)
     assert pair["mask"].shape == (size, size)
@@ -141,6 +158,7 @@ def test_without_a_manifest_every_photograph_is_in_one_split(photos):
 
 @settings(deadline=None)
 @given(st.sets(st.text(min_size=1, max_size=8), min_size=2, max_size=50))
+@example({"0010<I°", "11v{"})  # the hashes of both fall into the held-out share
 def test_something_but_not_everything_is_held_out(names):
     chosen = held_out(names, 0.1)
     assert chosen and chosen < names

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
+from scipy.ndimage import gaussian_filter
 
 FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
+EDGE = (0.3, 1.0)  # pixels; resizing a hard rim by area leaves about 0.4
 Box = tuple[int, int, int, int]
 
 
@@ -27,6 +29,8 @@ class Augmentation:
         loose_region: Colours are changed in a region larger or smaller than the mask. Where the two are
             always the same, the pixels of the object just outside the mask keep their true colour,
             and a network learns to read the answer there, which no real composite offers.
+        soft_edge: The colours change gradually across the rim, over about a pixel, as in every composite that
+            was made larger and then resized. A network that has only seen hard rims fails on those.
         jpeg: The composite re-encoded as JPEG, so that its background differs from the real one.
     """
 
@@ -34,6 +38,7 @@ class Augmentation:
     flip: float = 0.5
     mask_jitter: float = 0.0
     loose_region: float = 0.5
+    soft_edge: float = 0.65
     jpeg: float = 0.0
 
     def __post_init__(self):
@@ -49,6 +54,10 @@ class Augmentation:
         """Where the colours of a photograph are changed; uint8 `[H, W]` like the mask."""
         return loosen(mask, rng) if rng.random() < self.loose_region else mask
 
+    def edge(self, rng: np.random.Generator) -> float:
+        """Over how many pixels the colours change across the rim (standard deviation); 0 for a hard rim."""
+        return rng.uniform(*EDGE) if rng.random() < self.soft_edge else 0.0
+
     def __call__(self, pair: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Flip, jitter the mask and re-encode the composite, each by its chance."""
         pair = dict(pair)
@@ -62,7 +71,7 @@ class Augmentation:
 
 
 USUAL = Augmentation()
-NONE = Augmentation(crop=0, flip=0, loose_region=0)
+NONE = Augmentation(crop=0, flip=0, loose_region=0, soft_edge=0)
 
 
 def random_crop(mask: Image.Image, rng: np.random.Generator) -> Box | None:
@@ -112,6 +121,24 @@ def loosen(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     grow = ImageFilter.MaxFilter if rng.random() < 0.75 else ImageFilter.MinFilter
     changed = np.asarray(Image.fromarray(mask).filter(grow(2 * radius + 1)))
     return changed if changed.max() > 127 and changed.min() < 128 else mask
+
+
+def soften_edge(image: np.ndarray, changed: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
+    """Lets a change of colours fade across the rim, as resizing a larger composite does.
+
+    Args:
+        image: float32 `[H, W, 3]`, before the change.
+        changed: float32 `[H, W, 3]`, after it; equal to `image` outside.
+        inside: boolean `[H, W]`, where the colours were changed.
+        sigma: standard deviation of the fading, in pixels.
+
+    Returns:
+        float32 `[H, W, 3]`. Just outside, the change is that of the neighbours inside, by their share.
+    """
+    change = changed - image
+    share = gaussian_filter(inside.astype(np.float32), sigma, truncate=3)[..., None]
+    spread = gaussian_filter(change, (sigma, sigma, 0), truncate=3)
+    return np.clip(image + np.where(inside[..., None], share * change, spread), 0, 1)
 
 
 def reencode(picture: np.ndarray, quality: int) -> np.ndarray:

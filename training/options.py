@@ -69,6 +69,7 @@ class Options:
     flip: float = option(0.0, "chance of exchanging left and right", 0, 1)
     mask_jitter: float = option(0.0, "chance of a mask that is grown, shrunk or softened", 0, 1)
     loose_region: float = option(0.0, "chance of recolouring more or less than the mask (photographs)", 0, 1)
+    soft_edge: float = option(0.0, "chance of colours that change gradually across the rim (photographs)", 0, 1)
     jpeg: float = option(0.0, "chance of re-encoding the composite", 0, 1)
     untouched: float = option(0.0, "share of pairs that need no harmonizing (photographs)", 0, 1)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .augment import USUAL, Augmentation
+from .augment import USUAL, Augmentation, soften_edge
 from .image_files import EXTENSIONS, PictureError, read_mask, read_rgb, resize_mask, resize_picture
 from .recolour import recolour
 from .splits import held_out
@@ -84,7 +84,7 @@ class Photographs:
             pair = {"composite": real, "mask": mask, "real": real}
         else:
             region = self.augmentation.region(np.asarray(mask), rng)
-            pair = self._compose(real, mask, photo, rng, region)
+            pair = self._compose(real, mask, photo, rng, region, self.augmentation.edge(rng))
         return self.augmentation(pair, rng)
 
     def whole(
@@ -128,8 +128,9 @@ class Photographs:
         photo: int,
         rng: np.random.Generator,
         region: np.ndarray | None = None,
+        edge: float = 0.0,
     ) -> dict[str, np.ndarray]:
-        """The pair of a photograph; its colours change in `region`, by default in the mask."""
+        """The pair of a photograph; its colours change in `region`, by default in the mask, fading over `edge`."""
         composite, foreground = np.asarray(picture), np.asarray(mask)
         pair = {"composite": composite, "mask": foreground, "real": composite}
         inside = (foreground if region is None else region) > 0
@@ -143,6 +144,8 @@ class Photographs:
                 continue
             changed = recolour(image, inside, reference, rng)
             if changed is not None:
+                if edge:
+                    changed = soften_edge(image, changed, inside, edge)
                 return pair | {"composite": (changed * 255 + 0.5).astype(np.uint8)}
         return pair
 

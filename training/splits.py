@@ -9,12 +9,14 @@ from collections.abc import Iterable
 def held_out(names: Iterable[str], share: float) -> set[str]:
     """About `share` of the names, chosen by a hash of each name alone.
 
-    So adding a picture moves no other to the other side. One name at least is held out
-    where there are two or more.
+    So adding a picture moves no other to the other side. Of two names or more, one at least is held out
+    and one is not.
     """
     place = {name: hashlib.sha256(name.encode()).digest()[:8] for name in set(names)}
     limit = int(share * 2**64)
     chosen = {name for name in place if int.from_bytes(place[name], "big") < limit}
     if not chosen and len(place) > 1:
         chosen = {min(place, key=place.__getitem__)}
+    if len(chosen) == len(place) > 1:
+        chosen.remove(max(place, key=place.__getitem__))
     return chosen
