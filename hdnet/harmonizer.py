@@ -80,6 +80,7 @@ class Harmonizer:
             mask: ``[B, H, W]`` in 0..1, 1 = the foreground to change. Another size is resized (bilinear), a
                 shorter batch repeated; one image takes any number of masks.
             background: The picture the image is pasted onto by the mask, before and after; ``[B, H, W, 3 or 4]``.
+                Of its own inpainted copy, the shift of tones seen outside the mask is taken back (:mod:`.drift`).
             reference_mask: ``[B, H, W]`` in 0..1, 1 = this part may serve as reference; default: all that is
                 not foreground.
             resolution: The network works on about this squared number of pixels, 64 to 4096; ``"native"``
@@ -107,7 +108,7 @@ class Harmonizer:
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
 
-        done = self._run(self._prepare(frames, out, working), working)
+        done = self._run(self._prepare(frames, out, working, strength), working)
         if working == size and consistency == "per_frame":
             changes = done
         else:
@@ -119,11 +120,11 @@ class Harmonizer:
                 progress(index + 1, count)
         return out
 
-    def _prepare(self, frames: Frames, out: Tensor, working: tuple[int, int]) -> Iterator[Work | None]:
+    def _prepare(self, frames: Frames, out: Tensor, working: tuple[int, int], strength: float) -> Iterator[Work | None]:
         """Writes the composites into ``out`` and yields them at the working size, None if there is nothing to do."""
         for index in range(len(frames)):
             mask = frames.mask_of(index)
-            frames.composite_into(out[index], index, mask)
+            frames.composite_into(out[index], index, mask, strength)
             yield _work(frames, index, out[index], mask, working)
 
     def _run(self, works: Iterable[Work | None], working: tuple[int, int]) -> Iterator[Work | None]:

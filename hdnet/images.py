@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .drift import find_drift
 from .masks import fit_mask
 
 
@@ -54,15 +55,22 @@ class Frames:
         """4 where the image or its background has an alpha channel, else 3."""
         return max(batch.shape[-1] for batch in (self.image, self.background) if batch is not None)
 
-    def composite_into(self, out: Tensor, index: int, mask: Tensor) -> None:
-        """Writes the image, or the image over its background, into ``[H, W, channels]``."""
+    def composite_into(self, out: Tensor, index: int, mask: Tensor, strength: float) -> None:
+        """Writes the image, or the image over its background, into ``[H, W, channels]``.
+
+        Where the image is that background, inpainted, the shift of its tones is taken back by ``strength``.
+        """
         image = self.image[index % len(self.image)]
         if self.background is None:
             out.copy_(image)
             return
         background = self.background[index % len(self.background)]
         out[..., :3].copy_(background[..., :3])
-        out[..., :3].lerp_(image[..., :3].to(out.dtype), mask[..., None])
+        foreground = image[..., :3].to(out.dtype)
+        if (drift := find_drift(image, background, mask)) is not None:
+            gain, offset = drift
+            foreground = (foreground * (1 + strength * (gain - 1))).add_(strength * offset).clamp_(0, 1)
+        out[..., :3].lerp_(foreground, mask[..., None])
         if self.channels == 4:  # the image's own alpha where it has one
             out[..., 3] = image[..., 3] if image.shape[-1] == 4 else background[..., 3].to(out.device)
 

@@ -12,7 +12,6 @@ from ..hdnet import Harmonizer
 from ..hdnet.harmonizer import CONSISTENCY
 from ..hdnet.masks import feather_mask, fit_mask
 from .compat import advanced, as_output, check_connected, is_out_of_memory, supported
-from .drift import undo_drift
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
 
@@ -140,7 +139,6 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         mask = feather_mask(fit_mask(1 - mask.float() if invert_mask else mask, image.shape[1:3]), feather)
         if background is not None:
             check_connected(background=background)
-            image = undo_drift(image, background, mask, strength)
         harmonized = harmonize(
             model if model is not None else load_patcher(SHIPPED),
             image,

@@ -16,9 +16,7 @@ ROUND_TRIPS = (  # gain and offset of each channel
     ((0.94, 0.95, 0.97), (-0.01, 0.0, 0.01)),
     ((1.04, 1.05, 1.06), (0.01, 0.01, 0.02)),
 )
-
-
-SEAM = 1.0  # what is left of the seam, at most
+SEAM = 0.6  # what is left of the seam, at most
 
 
 @pytest.fixture(scope="module")
