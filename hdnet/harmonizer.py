@@ -15,7 +15,7 @@ from .colour_transfer import apply_colour_maps, colour_moments, solve_colour_map
 from .consistency import smooth_moments
 from .images import Frames, check_frames
 from .masks import bounding_box, feather_mask
-from .resize import shrink, working_size
+from .resize import shrink, shrink_separately, working_size
 
 logger = logging.getLogger(__name__)
 
@@ -177,14 +177,14 @@ def check_options(resolution: int | str, strength: float, consistency: str) -> N
 
 def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | None:
     """One composite at the working size; None, with a warning, where nothing can be done."""
-    soft = shrink(mask[..., None], size)[0]
+    soft, inside, outside = shrink_separately(composite[..., :3], mask, size)
     strongest = soft.amax()
     if strongest == 0:
         logger.warning("The mask of image %d is empty; the image stays as it is.", index)
         return None
-    source = shrink(composite[..., :3], size).clamp(0, 1)
     # a mask that is faint everywhere still marks its foreground
     foreground = soft > 0.5 * strongest
+    source = torch.where(foreground, inside, outside)
     allowed = frames.reference_of(index)
     if allowed is not None:
         allowed = shrink(allowed[..., None], size)[0] > 0.5

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIDE = 8
+BLOCK_PIXELS = 1 << 20  # of the rim, worked on at a time
 
 
 def working_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
@@ -25,10 +26,50 @@ def working_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
 
 def shrink(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Averages ``[H, W, C]`` over areas to ``[C, h, w]``; whole pixels first, so no large copy is made."""
-    height, width = picture.shape[:2]
-    factor = max(1, min(height // size[0], width // size[1]))
-    if factor > 1:
-        picture = _average(_average(picture, 0, factor), 1, factor)
+    return _finish(_blocks(picture, _factor(picture, size)), size)
+
+
+def shrink_separately(picture: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Averages a composite over areas, the colours of foreground and background apart.
+
+    On the rim an area holds both. The network has learnt from composites whose rim is sharp at its own size, and
+    mixed colours there would tell it that the foreground is nearly right already.
+
+    Args:
+        picture: ``[H, W, 3]``, 0..1.
+        mask: ``[H, W]``, 0..1.
+        size: ``(h, w)``.
+
+    Returns:
+        The mask ``[h, w]``, and pictures ``[3, h, w]`` of the foreground, meaningful where that is above 0, and of
+        the background, where it is below 1.
+    """
+    factor = _factor(picture, size)
+    colours, share = _blocks(picture, factor), _blocks(mask[..., None], factor)
+    inside = colours * share  # exact where a block is of one kind; the blocks of both follow, some at a time
+    both = ((share > 0) & (share < 1))[..., 0].nonzero()
+    for rows, columns in (some.T for some in both.split(max(1, BLOCK_PIXELS // factor**2))):
+        steps = torch.arange(factor, device=picture.device)
+        y = (rows[:, None] * factor + steps).clamp(max=picture.shape[0] - 1)[:, :, None]
+        x = (columns[:, None] * factor + steps).clamp(max=picture.shape[1] - 1)[:, None]
+        weights = mask[y, x]
+        weights = weights / weights.sum((1, 2), keepdim=True)
+        inside[rows, columns] = torch.einsum("byxc,byx->bc", picture[y, x], weights) * share[rows, columns]
+    colours, share, inside = (_finish(each, size) for each in (colours, share, inside))
+    foreground = (inside / share.clamp(min=1e-6)).clamp_(0, 1)
+    background = ((colours - inside) / (1 - share).clamp(min=1e-6)).clamp_(0, 1)
+    return share[0], foreground, background
+
+
+def _factor(picture: Tensor, size: tuple[int, int]) -> int:
+    return max(1, min(picture.shape[0] // size[0], picture.shape[1] // size[1]))
+
+
+def _blocks(picture: Tensor, factor: int) -> Tensor:
+    return _average(_average(picture, 0, factor), 1, factor) if factor > 1 else picture
+
+
+def _finish(picture: Tensor, size: tuple[int, int]) -> Tensor:
     planes = picture.permute(2, 0, 1)[None]
     return F.interpolate(planes, size=size, mode="area")[0] if planes.shape[-2:] != size else planes[0].contiguous()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harmonize_composite.hdnet import Harmonizer, HDNet, HDNetConfig
+from harmonize_composite.hdnet.resize import shrink_separately
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,41 @@ def test_native_shows_the_network_the_whole_composite(size):
     ((composite, shown, _),) = network.seen
     torch.testing.assert_close(composite[0].permute(1, 2, 0) / 2 + 0.5, image[0], rtol=0, atol=1e-6)
     assert torch.equal(shown[0, 0] > 0.5, mask[0] > 0.5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(65, 300), width=st.integers(65, 300), resolution=st.integers(64, 128), soft=st.booleans())
+def test_the_network_sees_no_mixture_of_foreground_and_background(height, width, resolution, soft):
+    mask = square(height, width)
+    mask = mask * torch.rand(mask.shape) if soft else mask
+    red, blue = torch.tensor([0.9, 0.2, 0.1]), torch.tensor([0.1, 0.3, 0.8])
+    network = Recolour()
+    Harmonizer(network)(torch.where(mask[..., None] > 0, red, blue), (mask > 0).float(), resolution=resolution)
+    ((composite, shown, _),) = network.seen
+    expected = torch.where(shown[0].permute(1, 2, 0) > 0.5, red, blue)
+    torch.testing.assert_close(composite[0].permute(1, 2, 0) / 2 + 0.5, expected, rtol=0, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(8, 150), st.integers(8, 150), st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
+def test_foreground_and_background_are_averaged_by_their_weights(height, width, h, w, seed):
+    torch.manual_seed(seed)
+    image = torch.rand(height, width, 3, dtype=torch.float64)
+    mask = (torch.rand(height, width, dtype=torch.float64) * 3 - 1).clamp(0, 1)
+    size = min(h, height), min(w, width)
+
+    def mean(planes):
+        return torch.nn.functional.interpolate(planes[None], size=size, mode="area")[0]
+
+    share, foreground, background = shrink_separately(image, mask, size)
+    factor = min(height // size[0], width // size[1])
+    exact = height % (factor * size[0]) == 0 and width % (factor * size[1]) == 0  # else blocks come first, see shrink
+    planes, expected = image.permute(2, 0, 1), mean(mask[None])[0]
+    if exact:
+        torch.testing.assert_close(share, expected)
+        torch.testing.assert_close(foreground, mean(planes * mask) / expected.clamp(min=1e-6))
+        torch.testing.assert_close(background, mean(planes * (1 - mask)) / (1 - expected).clamp(min=1e-6))
+    assert foreground.isfinite().all() and background.isfinite().all()
 
 
 # Outside the mask

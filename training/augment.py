@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from scipy.ndimage import gaussian_filter
 
 FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
-EDGE = (0.3, 1.0)  # pixels; resizing a hard rim by area leaves about 0.4
+EDGE = (0.2, 0.7)  # pixels; resizing a hard rim by area leaves about 0.4
 Box = tuple[int, int, int, int]
 
 
