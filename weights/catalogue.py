@@ -46,7 +46,7 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite",
             file="hdnet_lite.safetensors",
-            sha256="b7f183685a0e461f4be2e7a5d1ac7ce9d7c15d8eb2cc73b5f16bf35a9cce4e16",
+            sha256="9fe4793f2c91c2815139b5c32146f31a515ebc730020fe114a04add5b3b1711a",
             architecture="hdnet-lite",
             licence="MIT",
             paper=PAPER,
