@@ -152,7 +152,7 @@ class Run:
                     self._validate()
                 if step % options.checkpoint_every == 0 or last or stopped:
                     self._save()
-        self.accelerator.end_training()
+        self._leave()
         return progress.step == steps
 
     def _step(self, parts: Iterator[dict[str, Tensor]]) -> tuple[Tensor, Tensor, int, float]:
@@ -261,6 +261,14 @@ class Run:
             random=states,
         )
         save_network(self.average, self.folder / "weights.safetensors", self._facts())
+
+    def _leave(self) -> None:
+        """Ends the group of processes."""
+        if self.accelerator.num_processes > 1:
+            # Gloo's threads need Python's lock to free what they sent last. The end of the group holds that lock and
+            # waits for them: forever, unless they were done before.
+            time.sleep(0.5)
+        self.accelerator.end_training()
 
     def _facts(self) -> dict[str, str]:
         device = f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
