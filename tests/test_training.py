@@ -109,14 +109,17 @@ PROCESSES.set_forkserver_preload(["harmonize_composite.training.loop"])
 
 
 def start(function, *arguments):
-    process = PROCESSES.Process(target=function, args=arguments, daemon=True)  # pytest does not wait for it
+    process = PROCESSES.Process(target=function, args=arguments)
     process.start()
     return process
 
 
 def end_of(process):
     process.join(120)
-    assert process.exitcode is not None, "it hangs"
+    hangs = process.exitcode is None
+    if hangs:
+        process.kill()  # else pytest waits for it at its end
+    assert not hangs, "it hangs"
     return process.exitcode
 
 
