@@ -24,7 +24,7 @@ def test_the_paper_trains_hdnet_for_120_epochs_without_augmentation():
     )  # fmt: skip
     assert [(stage.size, stage.batch) for stage in paper.stages] == [((256,), 12)]
     augmentation = paper.crop, paper.flip, paper.mask_jitter, paper.loose_region, paper.soft_edge, paper.jpeg
-    assert not any(augmentation) and paper.ema == 0
+    assert not any((*augmentation, paper.clean_rim)) and paper.ema == 0
     schedule = Schedule(paper, PAIRS)
     assert schedule.steps == 120 * PAIRS / 12
 

@@ -60,6 +60,7 @@ SMALL = Options(
     mask_jitter=0.2,
     loose_region=0.5,
     soft_edge=0.5,
+    clean_rim=0.5,
     untouched=0.1,
     device="cpu",
     workers=0,

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -101,6 +102,24 @@ def test_a_soft_edge_spreads_the_change_across_the_rim_and_loses_none_of_it(sigm
     assert (np.diff(across) >= -1e-6).all()
     if abs(value) > 0.1:
         assert 0 < across[5] < abs(value) / 2 < across[6] < abs(value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(width=st.floats(0.5, 6), halo=st.integers(0, 5))
+def test_a_clean_rim_holds_no_trace_of_the_object_within_its_width(width, halo):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[14:26, 14:26] = 255
+    real = np.zeros((40, 40, 3), np.uint8)
+    real[14 - halo : 26 + halo, 14 - halo : 26 + halo] = 200
+    pair = {"composite": np.where(mask[..., None] > 0, 90, real).astype(np.uint8), "mask": mask, "real": real}
+    cleaned = augment.clean_rim(pair, width)
+    outside = mask == 0
+    assert (cleaned["real"][outside] == 0).all() == (math.hypot(halo, halo) <= width)  # at the corners
+    for name in ("composite", "real"):
+        np.testing.assert_array_equal(cleaned[name][~outside], pair[name][~outside])
+    np.testing.assert_array_equal(cleaned["composite"][outside], cleaned["real"][outside])
+    everywhere = pair | {"mask": np.full_like(mask, 255)}
+    assert augment.clean_rim(everywhere, width) is everywhere
 
 
 @settings(max_examples=40, deadline=None)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
+RIM = (1 / 128, 2 / 128)  # of the shorter side; so far the object's colours reach into the background
 EDGE = (0.2, 0.7)  # pixels; resizing a hard rim by area leaves about 0.4
 Box = tuple[int, int, int, int]
 
@@ -31,6 +32,8 @@ class Augmentation:
             and a network learns to read the answer there, which no real composite offers.
         soft_edge: The colours change gradually across the rim, over about a pixel, as in every composite that
             was made larger and then resized. A network that has only seen hard rims fails on those.
+        clean_rim: The background's own colours next to the object, where a photograph mixes in the object's: the
+            other way to read the answer outside the mask. Pasted objects leave no such trace.
         jpeg: The composite re-encoded as JPEG, so that its background differs from the real one.
     """
 
@@ -39,6 +42,7 @@ class Augmentation:
     mask_jitter: float = 0.0
     loose_region: float = 0.5
     soft_edge: float = 0.65
+    clean_rim: float = 0.5
     jpeg: float = 0.0
 
     def __post_init__(self):
@@ -59,10 +63,12 @@ class Augmentation:
         return rng.uniform(*EDGE) if rng.random() < self.soft_edge else 0.0
 
     def __call__(self, pair: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Flip, jitter the mask and re-encode the composite, each by its chance."""
+        """Flip, clean the rim, jitter the mask and re-encode the composite, each by its chance."""
         pair = dict(pair)
         if rng.random() < self.flip:
             pair = {name: np.ascontiguousarray(array[:, ::-1]) for name, array in pair.items()}
+        if rng.random() < self.clean_rim:
+            pair = clean_rim(pair, rng.uniform(*RIM) * min(pair["mask"].shape))
         if rng.random() < self.mask_jitter:
             pair["mask"] = jitter_mask(pair["mask"], rng)
         if rng.random() < self.jpeg:
@@ -71,7 +77,7 @@ class Augmentation:
 
 
 USUAL = Augmentation()
-NONE = Augmentation(crop=0, flip=0, loose_region=0, soft_edge=0)
+NONE = Augmentation(crop=0, flip=0, loose_region=0, soft_edge=0, clean_rim=0)
 
 
 def random_crop(mask: Image.Image, rng: np.random.Generator) -> Box | None:
@@ -139,6 +145,24 @@ def soften_edge(image: np.ndarray, changed: np.ndarray, inside: np.ndarray, sigm
     share = gaussian_filter(inside.astype(np.float32), sigma, truncate=3)[..., None]
     spread = gaussian_filter(change, (sigma, sigma, 0), truncate=3)
     return np.clip(image + np.where(inside[..., None], share * change, spread), 0, 1)
+
+
+def clean_rim(pair: dict[str, np.ndarray], width: float) -> dict[str, np.ndarray]:
+    """Continues the background up to the mask: nearer than `width` pixels, its colours are those just beyond.
+
+    The pair is returned as it is where no background lies beyond.
+    """
+    distance = distance_transform_edt(pair["mask"] < 128)
+    beyond = distance > width
+    if not beyond.any():
+        return pair
+    rim = (distance > 0) & ~beyond
+    rows, columns = distance_transform_edt(~beyond, return_distances=False, return_indices=True)
+    result = dict(pair)
+    for name in ("composite", "real"):
+        result[name] = pair[name].copy()
+        result[name][rim] = pair[name][rows[rim], columns[rim]]
+    return result
 
 
 def reencode(picture: np.ndarray, quality: int) -> np.ndarray:

@@ -17,7 +17,7 @@ AHEAD = 4  # parts that a reading process keeps ready
 
 def training_source(options: Options):
     """The pairs to train on, see `pairs.open_source`."""
-    names = "crop", "flip", "mask_jitter", "loose_region", "soft_edge", "jpeg"
+    names = "crop", "flip", "mask_jitter", "loose_region", "soft_edge", "clean_rim", "jpeg"
     augmentation = Augmentation(**{name: getattr(options, name) for name in names})
     return open_source(options.data, "train", augmentation, options.untouched)
 

@@ -70,6 +70,7 @@ class Options:
     mask_jitter: float = option(0.0, "chance of a mask that is grown, shrunk or softened", 0, 1)
     loose_region: float = option(0.0, "chance of recolouring more or less than the mask (photographs)", 0, 1)
     soft_edge: float = option(0.0, "chance of colours that change gradually across the rim (photographs)", 0, 1)
+    clean_rim: float = option(0.0, "chance of a background without traces of the object beside it (photographs)", 0, 1)
     jpeg: float = option(0.0, "chance of re-encoding the composite", 0, 1)
     untouched: float = option(0.0, "share of pairs that need no harmonizing (photographs)", 0, 1)
 
