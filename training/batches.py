@@ -19,7 +19,7 @@ def training_source(options: Options):
     """The pairs to train on, see `pairs.open_source`."""
     names = "crop", "flip", "mask_jitter", "loose_region", "soft_edge", "clean_rim", "jpeg"
     augmentation = Augmentation(**{name: getattr(options, name) for name in names})
-    return open_source(options.data, "train", augmentation, options.untouched)
+    return open_source(options.data, "train", augmentation, options.untouched, options.pasted, options.camera)
 
 
 def load_batches(

@@ -40,7 +40,7 @@ from .cpu import exact_on_cpu, trains_on_cpu
 from .interruption import Interruption
 from .metrics import average
 from .moving_average import update_average
-from .objective import blend, foreground_mse
+from .objective import blend, emphasis, foreground_mse
 from .options import Options, to_toml
 from .record import Window, describe_weights, figures, progress_bar
 from .schedule import Schedule
@@ -100,7 +100,8 @@ class Run:
         self.pictures = len(source)
         self.schedule = Schedule(options, self.pictures)
         self.schedule.check_split(share[1])
-        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share)
+        kinds = {"untouched": 0.0, "pasted": options.pasted, "camera": options.camera}
+        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share, **kinds)
         on_gpu = self.accelerator.device.type == "cuda"
         self.batches = load_batches(options, source, self.schedule, self.progress, *share, pin_memory=on_gpu)
         self._build(saved)
@@ -166,7 +167,8 @@ class Run:
             composite, mask, real = self._to_device(next(parts))
             with accelerator.no_sync(self.network) if left else nullcontext():  # gradients meet once a step
                 output = self.network(composite, mask)
-                loss = foreground_mse(blend(output, composite, mask), real, mask) / options.accumulate
+                loss = foreground_mse(blend(output, composite, mask), real, mask, self._weights(composite, real, mask))
+                loss = loss / options.accumulate
                 accelerator.backward(loss)
             total += loss.detach()
         self.seen = composite[:1], mask[:1]
@@ -184,6 +186,10 @@ class Run:
         else:
             self._fail()
         return total, norm, batch, time.monotonic() - begun
+
+    def _weights(self, composite: Tensor, real: Tensor, mask: Tensor) -> Tensor | None:
+        """How much each pair counts, None for all alike."""
+        return emphasis(composite, real, mask, self.options.emphasis) if self.options.emphasis else None
 
     @torch.no_grad()
     def _sound(self) -> bool:

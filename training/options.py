@@ -73,6 +73,9 @@ class Options:
     clean_rim: float = option(0.0, "chance of a background without traces of the object beside it (photographs)", 0, 1)
     jpeg: float = option(0.0, "chance of re-encoding the composite", 0, 1)
     untouched: float = option(0.0, "share of pairs that need no harmonizing (photographs)", 0, 1)
+    pasted: float = option(0.0, "share of pairs without traces of the object beside the mask (photographs)", 0, 1)
+    camera: float = option(0.7, "share of those that differ by camera and light, not by another object's colours", 0, 1)
+    emphasis: float = option(0.0, "weight of a pair: its composite's own loss to this power; 0 = all alike", -1, 1)
 
     device: str = option("auto", "auto or cpu", choices=("auto", "cpu"))
     precision: str = option("no", "no (float32), bf16 or fp16", choices=("no", "bf16", "fp16"))

@@ -25,13 +25,15 @@ def open_source(
     split: str = "train",
     augmentation: Augmentation = USUAL,
     untouched: float = 0.05,
+    pasted: float = 0.0,
+    camera: float = 0.7,
 ) -> Photographs | IHarmony4:
     """The pairs of a folder, be it photographs with masks or a data set like iHarmony4.
 
     Args:
         split: "train" or "val".
         augmentation: what `sample` may change.
-        untouched: of photographs, the share of pairs that need no harmonizing.
+        untouched, pasted, camera: of photographs, the kinds of their pairs; see `Photographs`.
 
     Raises:
         ValueError: when the folder is neither, or a file is missing.
@@ -40,7 +42,7 @@ def open_source(
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder.")
     if (root / "images").is_dir():
-        return Photographs(root, split, augmentation, untouched)
+        return Photographs(root, split, augmentation, untouched, pasted, camera)
     if (root / "composite_images").is_dir() or any(root.glob("*/composite_images")):
         return IHarmony4(root, split, augmentation=augmentation)
     raise ValueError(

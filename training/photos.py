@@ -10,13 +10,16 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .augment import USUAL, Augmentation, soften_edge
+from .augment import USUAL, Augmentation, Box, soften_edge
+from .camera import Camera, change_camera
 from .image_files import EXTENSIONS, PictureError, read_mask, read_rgb, resize_mask, resize_picture
+from .paste import Layers, compose, inaccurate, place_in, take_apart, with_halo
 from .recolour import recolour
 from .splits import held_out
 
@@ -24,6 +27,9 @@ log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
 REFERENCE_COLOURS = 1024
+BOLDNESS = (0.6, 1.0, 1.6, 2.2)  # of a pasted object's camera: from mild to plainly off
+OTHER_LIGHT = 0.25  # share of pasted composites whose whole scene is seen by another camera, truth and all
+HALO, INACCURATE, SHIFTED = 0.15, 0.2, 0.4  # shares of pasted composites
 
 
 class Photographs:
@@ -35,6 +41,9 @@ class Photographs:
         augmentation: what `sample` may change beside the colours.
         untouched: share of its pairs whose composite is the photograph itself, so that a
             network also learns to leave a harmonious picture alone.
+        pasted: share of its pairs without traces of the object beside the mask, see `paste`.
+        camera: share of those whose object differs by camera and light, not by another
+            object's statistics.
 
     Raises:
         ValueError: when the folder is not laid out like this or the split has no masks.
@@ -46,12 +55,16 @@ class Photographs:
         split: str = "train",
         augmentation: Augmentation = USUAL,
         untouched: float = 0.05,
+        pasted: float = 0.0,
+        camera: float = 0.7,
     ):
         if split not in ("train", "val"):
             raise ValueError(f"The split must be 'train' or 'val', not {split!r}.")
         self.root = Path(root)
         self.augmentation = augmentation
         self.untouched = untouched
+        self.pasted = pasted
+        self.camera = camera
         pictures = _find_pictures(self.root)
         masks = _find_masks(self.root, pictures)
         names = _names_of(self.root, split, pictures.keys(), masks)
@@ -78,6 +91,9 @@ class Photographs:
         photo = self.with_masks[index]
         picture, mask = self._read(photo, rng)
         box = self.augmentation.box(mask, rng)
+        if rng.random() < self.pasted:
+            pair = self._paste(picture, mask, photo, rng, size, box)
+            return pair if rng.random() >= self.augmentation.flip else _flipped(pair)
         real, mask = resize_picture(picture, size, box), resize_mask(mask, size, box)
         if rng.random() < self.untouched:
             real, mask = np.asarray(real), np.asarray(mask)
@@ -102,6 +118,8 @@ class Photographs:
         """
         photo = self.with_masks[index]
         picture, mask = self._read(photo, rng, which)
+        if size is not None and rng.random() < self.pasted:
+            return self._paste(picture, mask, photo, rng, size)
         if size is not None:
             picture, mask = resize_picture(picture, size), resize_mask(mask, size)
         return self._compose(picture, mask, photo, rng)
@@ -149,6 +167,46 @@ class Photographs:
                 return pair | {"composite": (changed * 255 + 0.5).astype(np.uint8)}
         return pair
 
+    def _paste(
+        self,
+        picture: Image.Image,
+        mask: Image.Image,
+        photo: int,
+        rng: np.random.Generator,
+        size: int,
+        box: Box | None = None,
+    ) -> dict[str, np.ndarray]:
+        """A pasted composite: nothing beside the mask tells the object's true colours."""
+        pixels = np.asarray(picture), np.asarray(mask)
+        layers = take_apart(*pixels, size, box, rng, rng.random() < SHIFTED)
+        if layers is None:  # too thin to lose its edge
+            small = np.asarray(resize_picture(picture, size, box))
+            return {"composite": small, "mask": np.asarray(resize_mask(mask, size, box)), "real": small}
+        if rng.random() < OTHER_LIGHT:
+            layers = _in_other_light(layers, Camera.random(rng, 1.0))
+        if rng.random() < HALO and (colours := self._reference(photo, rng)) is not None:
+            layers = with_halo(layers, colours[rng.integers(len(colours))], rng)
+        changed = None
+        if rng.random() >= self.untouched:
+            changed = self._other_colours(layers, photo, rng)
+        composite, real = compose(layers, changed), compose(layers)
+        shown = inaccurate(layers.mask, rng) if rng.random() < INACCURATE else layers.mask
+        real = np.where(shown[..., None], real, composite)  # what the mask misses is not to be harmonized
+        return {"composite": composite, "mask": np.where(shown, np.uint8(255), np.uint8(0)), "real": real}
+
+    def _other_colours(self, layers: Layers, photo: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Colours `[N, 3]` for a pasted object, or None where nothing plausible was found."""
+        if rng.random() < self.camera:
+            return change_camera(layers.foreground[layers.mask], place_in(layers.mask), rng, rng.choice(BOLDNESS))
+        for _ in range(12):
+            reference = self._reference(photo, rng)
+            if reference is None:
+                continue
+            changed = recolour(layers.foreground, layers.mask, reference, rng)
+            if changed is not None:
+                return changed[layers.mask]
+        return None
+
     def _reference(self, photo: int, rng: np.random.Generator) -> np.ndarray | None:
         """Colours of another photograph, float32 `[M, 3]`; None where it cannot be read.
 
@@ -175,6 +233,19 @@ class Photographs:
             return None
         colours = np.asarray(picture)[np.asarray(mask) > 0]
         return colours[rng.integers(len(colours), size=REFERENCE_COLOURS)]
+
+
+def _in_other_light(layers: Layers, camera: Camera) -> Layers:
+    """Both layers as another camera sees them, without its gradient."""
+    foreground, background = (
+        camera(picture.reshape(-1, 3)).clip(0, 1).reshape(picture.shape)
+        for picture in (layers.foreground, layers.background)
+    )
+    return replace(layers, foreground=foreground, background=background)
+
+
+def _flipped(pair: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(array[:, ::-1]) for name, array in pair.items()}
 
 
 def validation_set(

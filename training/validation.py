@@ -26,15 +26,16 @@ class Validation:
         size: Side of the pictures in pixels.
         process: Which process this is,
         processes: of how many; each measures its own pairs.
+        kinds: Of the pairs of photographs, see `pairs.open_source`.
 
     Raises:
         ValueError: There is no validation split.
         PictureError: A picture of it cannot be read.
     """
 
-    def __init__(self, root: str, count: int, size: int, process: int = 0, processes: int = 1) -> None:
+    def __init__(self, root: str, count: int, size: int, process: int = 0, processes: int = 1, **kinds: float) -> None:
         try:
-            pairs = validation_set(open_source(root, "val"), count, size=size) if count else []
+            pairs = validation_set(open_source(root, "val", **kinds), count, size=size) if count else []
         except ValueError as error:
             raise ValueError(f"{error} To train without validation, set validation_pairs=0.") from error
         pairs = [pair for pair in pairs if (pair["mask"] > 127).any()]  # some foregrounds vanish when small
