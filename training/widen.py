@@ -1,4 +1,4 @@
-"""A wider network that computes the same as a narrower one, to go on training from (Net2WiderNet, Chen et al., 2016)."""
+"""A wider network from a narrower one, with the same output (Net2WiderNet, Chen et al., 2016)."""
 
 from __future__ import annotations
 
