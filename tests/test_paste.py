@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.training.camera import Camera, change_camera, to_linear, to_srgb
-from harmonize_composite.training.objective import emphasis, foreground_mse
+from harmonize_composite.training.objective import affine_part, emphasis, foreground_mse
 from harmonize_composite.training.paste import compose, inaccurate, place_in, take_apart, with_halo
 from harmonize_composite.training.photos import Photographs
 from harmonize_composite.training.widen import widen
@@ -168,3 +168,17 @@ def test_a_wider_network_computes_the_same(preset):
     composite, mask = torch.rand(1, 3, 40, 48) * 2 - 1, torch.zeros(1, 1, 40, 48)
     mask[..., 8:24, 8:30] = 1
     assert torch.allclose(wide(composite, mask), network(composite, mask), atol=1e-4)
+
+
+def test_the_affine_part_is_the_least_squares_map():
+    rng = np.random.default_rng(0)
+    composite, mask = torch.rand(2, 3, 20, 24) * 2 - 1, torch.zeros(2, 1, 20, 24)
+    mask[:, :, 4:15, 5:20] = 1
+    output = torch.from_numpy(rng.uniform(-1, 1, (2, 3, 20, 24)).astype(np.float32))
+    mapped = affine_part(output, composite, mask)
+    for image, target, got in zip(composite, output, mapped):
+        inside = mask[0, 0] > 0
+        colours = np.c_[image[:, inside].T.numpy(), np.ones(int(inside.sum()))]
+        expected = colours @ np.linalg.lstsq(colours, target[:, inside].T.numpy(), rcond=None)[0]
+        assert got[:, inside].T.numpy() == pytest.approx(expected, abs=0.03)  # the ridge's share
+    assert torch.allclose(affine_part(composite, composite, mask), composite, atol=1e-5)

@@ -40,7 +40,7 @@ from .cpu import exact_on_cpu, trains_on_cpu
 from .interruption import Interruption
 from .metrics import average
 from .moving_average import update_average
-from .objective import blend, emphasis, foreground_mse
+from .objective import affine_part, blend, emphasis, foreground_mse
 from .options import Options, to_toml
 from .record import Window, describe_weights, figures, progress_bar
 from .schedule import Schedule
@@ -167,8 +167,7 @@ class Run:
             composite, mask, real = self._to_device(next(parts))
             with accelerator.no_sync(self.network) if left else nullcontext():  # gradients meet once a step
                 output = self.network(composite, mask)
-                loss = foreground_mse(blend(output, composite, mask), real, mask, self._weights(composite, real, mask))
-                loss = loss / options.accumulate
+                loss = self._loss(output, composite, mask, real) / options.accumulate
                 accelerator.backward(loss)
             total += loss.detach()
         self.seen = composite[:1], mask[:1]
@@ -187,9 +186,16 @@ class Run:
             self._fail()
         return total, norm, batch, time.monotonic() - begun
 
-    def _weights(self, composite: Tensor, real: Tensor, mask: Tensor) -> Tensor | None:
-        """How much each pair counts, None for all alike."""
-        return emphasis(composite, real, mask, self.options.emphasis) if self.options.emphasis else None
+    def _loss(self, output: Tensor, composite: Tensor, mask: Tensor, real: Tensor) -> Tensor:
+        options = self.options
+        weights = emphasis(composite, real, mask, options.emphasis) if options.emphasis else None
+        loss = foreground_mse(blend(output, composite, mask), real, mask, weights)
+        if options.affine_loss:
+            mapped = affine_part(output, composite, mask)
+            loss = torch.lerp(
+                loss, foreground_mse(blend(mapped, composite, mask), real, mask, weights), options.affine_loss
+            )
+        return loss
 
     @torch.no_grad()
     def _sound(self) -> bool:

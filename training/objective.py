@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 LEAST_LOSS, USUAL_LOSS = 0.02, 0.08  # of a composite: so that none counts nothing; 1300 in 0..255
+RIDGE = 4e-3  # of the affine map, as a variance of colours in -1..1; pulls it to the identity
 SMALLEST_AREA = 100  # pixels of a 256x256 picture, A_min of Eq. 1
 
 
@@ -49,3 +51,28 @@ def _losses(harmonized: Tensor, real: Tensor, mask: Tensor) -> Tensor:
     error = (harmonized.float() - real.float()).square().sum((1, 2, 3))
     area = mask.float().sum((1, 2, 3)).clamp(min=SMALLEST_AREA * height * width / 256**2)
     return error / (3 * area)
+
+
+def affine_part(output: Tensor, composite: Tensor, mask: Tensor) -> Tensor:
+    """The one affine map of colours that comes nearest to what the generator does to each foreground.
+
+    What another camera and another light do to an object is nearly such a map, and `Harmonizer` carries the change to
+    full size mostly by one. A loss on it spends nothing on details that are averaged away in use.
+
+    Args:
+        output: `[B, 3, H, W]`, the generator's.
+        composite: `[B, 3, H, W]` in -1..1.
+        mask: `[B, 1, H, W]`, 1 = foreground.
+
+    Returns:
+        `[B, 3, H, W]`: the map, applied to the composite; gradients reach `output`.
+    """
+    source, target, weight = (each.float().flatten(2) for each in (composite, output, mask))
+    weight = weight / weight.sum(-1, keepdim=True).clamp(min=1)
+    mean, aim = ((each * weight).sum(-1, keepdim=True) for each in (source, target))
+    centred = source - mean
+    ridge = RIDGE * torch.eye(3, device=source.device)
+    spread = (centred * weight) @ centred.mT + ridge
+    together = (centred * weight) @ (target - aim).mT + ridge
+    gain = torch.linalg.solve(spread, together)
+    return (gain.mT @ centred + aim).view_as(composite)

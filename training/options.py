@@ -75,6 +75,7 @@ class Options:
     untouched: float = option(0.0, "share of pairs that need no harmonizing (photographs)", 0, 1)
     pasted: float = option(0.0, "share of pairs without traces of the object beside the mask (photographs)", 0, 1)
     camera: float = option(0.7, "share of those that differ by camera and light, not by another object's colours", 0, 1)
+    affine_loss: float = option(0.0, "share of the loss that sees only the best affine map to the output", 0, 1)
     emphasis: float = option(0.0, "weight of a pair: its composite's own loss to this power; 0 = all alike", -1, 1)
 
     device: str = option("auto", "auto or cpu", choices=("auto", "cpu"))
