@@ -30,18 +30,27 @@ class GlobalDynamics(nn.Module):
         self.expand = nn.Conv2d(HIDDEN, 2 * channels * channels, 1, groups=2)
         self.guide = nn.Conv2d(channels, 2, 1) if learned else None
 
-    def forward(self, features: Tensor | Sequence[Tensor], regions: Regions) -> Tensor:
+    def forward(
+        self,
+        features: Tensor | Sequence[Tensor],
+        regions: Regions,
+        context: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Applies the kernels; padding does not count in the pooled features.
 
         Args:
             features: ``[B, C, H, W]``, or parts of that, to be seen as concatenated along the channels.
             regions: Of this size.
+            context: What to add to the foreground's kernel, and offsets; see :mod:`.scene_context`.
 
         Returns:
             ``[B, C, H, W]``.
         """
         parts = [to_tokens(part) for part in ((features,) if isinstance(features, Tensor) else features)]
         foreground, background = self.kernels(parts, regions)
+        offset = None
+        if context is not None:
+            foreground, offset = foreground + context[0].to(foreground.dtype), context[1].to(foreground.dtype)
         widths = [part.shape[-1] for part in parts]
         foreground, background = foreground.split(widths, 1), background.split(widths, 1)
         if self.guide is not None:
@@ -49,9 +58,11 @@ class GlobalDynamics(nn.Module):
         elif torch.is_grad_enabled():
             chosen = regions.foreground[..., None].to(parts[0].dtype)
         else:
-            return to_map(_by_region(parts, foreground, background, regions.foreground), regions)
+            return to_map(_by_region(parts, foreground, background, regions.foreground, offset), regions)
         kept = _product(parts, background)
         changed = _product(parts, [f - b for f, b in zip(foreground, background)])
+        if offset is not None:
+            changed = changed + offset
         return to_map(torch.addcmul(kept, changed, chosen.to(kept.dtype)), regions)
 
     def kernels(self, parts: Sequence[Tensor], regions: Regions) -> tuple[Tensor, Tensor]:
@@ -82,7 +93,11 @@ def _product(parts: Sequence[Tensor], kernels: Sequence[Tensor]) -> Tensor:
 
 
 def _by_region(
-    parts: Sequence[Tensor], foreground: Sequence[Tensor], background: Sequence[Tensor], inside: Tensor
+    parts: Sequence[Tensor],
+    foreground: Sequence[Tensor],
+    background: Sequence[Tensor],
+    inside: Tensor,
+    offset: Tensor | None,
 ) -> Tensor:
     """Every position by the background's kernel, then those inside by the foreground's; strip by strip."""
     result = parts[0].new_empty(*inside.shape, foreground[0].shape[-1])
@@ -95,5 +110,6 @@ def _by_region(
             rows = inside[picture, start:end].nonzero()[:, 0]
             if len(rows):
                 own = sum(piece.index_select(0, rows) @ kernel[picture] for piece, kernel in zip(pieces, foreground))
+                own = own if offset is None else own + offset[picture]
                 out[start:end].index_copy_(0, rows, own)
     return result

@@ -13,6 +13,7 @@ from .local_dynamics import LocalDynamics
 from .normalization import RAIN, instance_norm
 from .padding import pad_to_multiple
 from .regions import Regions, region_pyramid
+from .scene_context import SceneContext
 
 STRIDE = 8  # the coarsest feature map is this much smaller than the picture
 
@@ -75,8 +76,11 @@ class HDNet(nn.Module):
             if config.global_dynamics
             else None
         )
+        self.scene_context = SceneContext(widths[-1], 2 * base, config.scene_context) if config.scene_context else None
         self.head = nn.ConvTranspose2d(2 * base, 3, 3, padding=1)
         normal_(self)
+        if self.scene_context is not None:
+            self.scene_context.start()
 
     def forward(self, composite: Tensor, mask: Tensor, reference: Tensor | None = None) -> Tensor:
         """Harmonizes a batch, before blending with the background.
@@ -112,12 +116,16 @@ class HDNet(nn.Module):
         if self.local_dynamics is not None:
             x = self.local_dynamics(x, eighth)
 
+        context = None
+        if self.scene_context is not None:
+            context = self.scene_context(composite, full, x, eighth)
+
         x = self.decoder[0](x, eighth)
         for layer, regions in zip(self.decoder[1:5], (eighth, quarter, quarter, half)):
             x = layer(torch.cat((skips.pop(), x), dim=1), regions)
         for level, (before, after) in enumerate(((half, half), (half, full), (full, None))):
             if self.global_dynamics is not None:
-                x = self.global_dynamics[level]((skips.pop(), x), before)
+                x = self.global_dynamics[level]((skips.pop(), x), before, context if after is None else None)
             else:
                 x = torch.cat((skips.pop(), x), dim=1)
             x = self.head(F.relu_(x)) if after is None else self.decoder[5 + level](x, after)

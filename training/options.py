@@ -50,6 +50,7 @@ class Options:
     network: str = option("hdnet-lite", "preset to train; where init names weights, theirs is taken instead")
     base_channels: int = option(0, "width of the network; 0 = the preset's", 0)
     in_channels: int = option(0, "4 shows the mask to the network, 3 does not; 0 = the preset's", 0, 4)
+    scene_context: int = option(0, "width of the perceptron that judges the scene as a whole; 0 = the preset's", 0)
     neighbours: int = option(0, "K of the local dynamics; 0 = the preset's", 0, 9)
     seed: int = option(0, "decides the initial weights and the data", 0)
 

@@ -10,6 +10,7 @@ from ..hdnet import HDNet, HDNetConfig
 from ..hdnet.initialisation import near_identity_
 from ..weights import load_network
 from .options import Options
+from .widen import widen
 
 
 def initial_network(options: Options, known: dict | None = None) -> HDNet:
@@ -25,12 +26,30 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
     if options.init not in ("normal", "near-identity"):
         if known:
             return HDNet(HDNetConfig(**known))
-        return load_network(options.init).requires_grad_(True).train()
-    shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours")}
+        return _extended(load_network(options.init), options).requires_grad_(True).train()
+    shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", "scene_context")}
     config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = HDNet(config)
     if options.init == "near-identity":
         near_identity_(network)
+    return network
+
+
+def _extended(network: HDNet, options: Options) -> HDNet:
+    """The same function in a larger network, where the options ask for more channels or for scene context."""
+    base = network.config.base_channels
+    if options.base_channels > base:
+        if options.base_channels % base or network.scene_context is not None:
+            raise ValueError(
+                f"Only weights without scene context can be widened, to a multiple of {base} base channels."
+            )
+        network = widen(network, options.base_channels // base, options.seed)
+    if options.scene_context and network.scene_context is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            larger = HDNet(replace(network.config, scene_context=options.scene_context))
+        larger.load_state_dict(network.state_dict(), strict=False)  # all but the context, which has no say yet
+        network = larger
     return network
