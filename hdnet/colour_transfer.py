@@ -1,125 +1,211 @@
 """Colour transfer: a change known at a low resolution, applied at any other.
 
-The change is described by affine colour maps that vary slowly over the picture: a guided filter (He et al.,
-2013; its fast form, 2015) whose guide is the composite in colour, whose statistics count the foreground
-only, and whose local maps are drawn towards the one map that fits the whole foreground. Edges and texture
-come from the full-size picture itself, so nothing is blurred.
+The change is described by one affine map of colours for the whole foreground and by offsets in a bilateral grid
+(Chen, Paris and Durand, 2007), which may differ from place to place and from dark to bright. Only the map has gains,
+and it is fitted to all of the foreground at once; what is local is an offset, shrunk to zero where little is known. So
+no gain can run away on a flat or noisy place, nothing is extrapolated, and edges and texture come from the full-size
+picture itself.
+
+Statistics of several pictures of one size may be added up, to fit one transfer to all of them.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CELL = 2  # pixels of the working resolution along a side of a grid cell
-LOCAL_RIDGE = 3e-5  # pull of the whole foreground's map on a local one, as a variance of colour
-WHOLE_RIDGE = 1e-6  # pull of the identity on the whole foreground's map
-TILE = 192  # a side, in pixels, of what is mapped at a time: maps and colours stay in the processor's cache
+CELL = 4  # pixels of the working resolution along a side of a grid cell
+BINS = 6  # of luma, 0..1; more of them make steeper steps between neighbours, which show as noise
+LEVELS = (None, 8, 2, 1)  # cells along a side that share an offset: the whole picture first, then what that leaves over
+DOUBT = 1.0  # pixels of "no offset" added to every cell
+RIDGE = (1e-5, 2e-4)  # pull of the identity on the map, as a variance of colour: for a perfect fit, for a poor one
+POOR_FIT = 0.1  # the pull is the variance that the map leaves over, divided by this
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+TILE = 192  # a side, in pixels, of what is mapped at a time: it stays in the processor's cache
 
 
-def colour_moments(source: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Sums, over grid cells, what a least-squares fit of affine colour maps needs to know.
+@dataclass
+class ColourStatistics:
+    """What a fit needs to know of a change.
 
-    Moments of several pictures of one size may be added up, to fit one transfer to all of them.
+    Attributes:
+        moments: ``[7, 7]`` float64, sums of (1, r, g, b, dr, dg, db) times themselves over the foreground, where d is
+            the change.
+        grid: ``[7, BINS, gh, gw]``, sums of (1, r, g, b, dr, dg, db) over cells of place and luma.
+        extent: The picture's height and width in cells; the last ones may be cut.
+    """
+
+    moments: Tensor
+    grid: Tensor
+    extent: tuple[float, float]
+
+    def __mul__(self, weight: float) -> ColourStatistics:
+        return ColourStatistics(self.moments * weight, self.grid * weight, self.extent)
+
+    def add_(self, other: ColourStatistics, weight: float = 1.0) -> ColourStatistics:
+        """Adds others of the same size, in place."""
+        self.moments.add_(other.moments, alpha=weight)
+        self.grid.add_(other.grid, alpha=weight)
+        return self
+
+
+@dataclass
+class ColourChange:
+    """A change to apply: ``colour + matrix @ (colour, 1) + offset(place, luma)``.
+
+    Attributes:
+        matrix: ``[3, 4]``, zero for no change.
+        offsets: ``[3, BINS, gh, gw]``, or ``[3, BINS, 1, 1]`` where they are the same everywhere.
+        extent: The picture's height and width in cells.
+    """
+
+    matrix: Tensor
+    offsets: Tensor
+    extent: tuple[float, float]
+
+
+def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourStatistics:
+    """Statistics of a change of colours.
 
     Args:
-        source: ``[B, 3, h, w]`` colours before the change.
-        target: ``[B, 3, h, w]`` colours after it.
-        weight: ``[B, 1, h, w]``, not negative; where 0 the target does not count.
-
-    Returns:
-        ``[B, 28, h / CELL, w / CELL]``, rounded up: (r, g, b, 1) times (r, g, b, 1, R, G, B).
+        source: ``[3, h, w]`` colours before the change, 0..1.
+        target: ``[3, h, w]`` colours after it.
+        weight: ``[h, w]``, not negative; where 0 the target does not count.
     """
-    ones = torch.ones_like(weight)
-    left = torch.cat((source, ones), 1)[:, :, None]
-    right = (torch.cat((source, ones, target), 1) * weight)[:, None]
-    return F.avg_pool2d((left * right).flatten(1, 2), CELL, ceil_mode=True, divisor_override=1)
+    change = (target - source).where(weight > 0, 0)
+    values = torch.cat((torch.ones_like(weight)[None], source, change))
+    planes = values * weight
+    levels = _luma(source).clamp(0, 1) * (BINS - 1)
+    grid = torch.stack([_sums(planes * _hat(levels, number)) for number in range(BINS)], 1)
+    return ColourStatistics(
+        planes.flatten(1).double() @ values.flatten(1).double().T,
+        grid,
+        (weight.shape[0] / CELL, weight.shape[1] / CELL),
+    )
 
 
-def solve_colour_maps(moments: Tensor, local: bool = True) -> Tensor:
-    """Fits affine colour maps to moments.
+def fit_colour_change(statistics: ColourStatistics, local: bool = True) -> ColourChange:
+    """Fits the map by ridge regression and the offsets from coarse to fine.
 
     Args:
-        moments: ``[B, 28, gh, gw]`` of :func:`colour_moments`.
-        local: One map for each cell, of the cell and its neighbours; otherwise one for the whole picture.
-
-    Returns:
-        ``[B, 12, gh, gw]`` or ``[B, 12, 1, 1]``: three rows of four, such that
-        ``R = map[0] * r + map[1] * g + map[2] * b + map[3]`` and so on for G and B.
+        statistics: Of one picture, or a weighted sum over several.
+        local: Whether offsets may differ from place to place.
     """
-    whole = _ridge_regression(_as_matrices(moments.sum((2, 3), keepdim=True)), None, WHOLE_RIDGE)
-    if local:
-        whole = _ridge_regression(_as_matrices(_blur(moments)), whole, LOCAL_RIDGE)
-    return whole.flatten(3).permute(0, 3, 1, 2).to(moments)
+    matrix = _fit_matrix(statistics.moments).to(statistics.grid)
+    count, source, change = statistics.grid.split((1, 3, 3))
+    left = change - torch.einsum("ij,j...->i...", matrix, torch.cat((source, count)))
+    size = left.shape[-2:]
+    offsets = torch.zeros_like(left)
+    for cells in LEVELS if local else LEVELS[:1]:
+        here = _blur(_gather(torch.cat((count, left - count * offsets)), cells))
+        fitted = here[1:] / (here[:1] + DOUBT)
+        if cells is not None and cells > 1:
+            fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
+        offsets = offsets + fitted
+    return ColourChange(matrix, offsets if local else offsets[..., :1, :1], statistics.extent)
 
 
-def _as_matrices(moments: Tensor) -> Tensor:
-    """``[B, 28, gh, gw]`` to ``[B, gh, gw, 4, 7]``."""
-    return moments.permute(0, 2, 3, 1).unflatten(-1, (4, 7))
-
-
-def _blur(cells: Tensor) -> Tensor:
-    """Adds a quarter of the neighbouring cells on either side, down and across."""
-    kernel = cells.new_tensor((0.5, 1.0, 0.5)).expand(cells.shape[1], 1, 1, 3)
-    cells = F.conv2d(cells, kernel, padding=(0, 1), groups=cells.shape[1])
-    return F.conv2d(cells, kernel.mT, padding=(1, 0), groups=cells.shape[1])
-
-
-def _ridge_regression(moments: Tensor, prior: Tensor | None, ridge: float) -> Tensor:
-    """Least squares drawn to a prior map (the identity if None): ``[..., 4, 7]`` to ``[..., 3, 4]``."""
-    moments = moments.to("cpu", torch.float64)  # tiny, and not every device has float64
-    count = moments[..., 3:4, 3:4]
-    known = count > 1e-6
-    mean = moments / count.clamp(min=1e-6)
-    colour, change = mean[..., 3, :3], mean[..., 3, 4:]
-    covariance = mean[..., :3, :3] - colour[..., :, None] * colour[..., None, :]
-    cross = mean[..., :3, 4:] - colour[..., :, None] * change[..., None, :]
-    identity = torch.eye(3, dtype=mean.dtype, device=mean.device)
-    if prior is None:
-        prior = torch.cat((identity, identity.new_zeros(3, 1)), 1)
-    gain, offset = prior[..., :3].mT, prior[..., 3]
-    fitted = torch.linalg.solve(covariance + ridge * identity, cross + ridge * gain)
-    shift = change - (colour[..., None, :] @ fitted)[..., 0, :]
-    fitted, shift = torch.where(known, fitted, gain), torch.where(known[..., 0], shift, offset)
-    return torch.cat((fitted.mT, shift[..., None]), -1)
-
-
-def apply_colour_maps(
-    maps: Tensor,
+def apply_colour_change(
+    change: ColourChange,
     picture: Tensor,
     weight: Tensor,
     box: tuple[int, int, int, int],
-    grid_size: tuple[float, float] = (1, 1),
-    strength: float = 1.0,
 ) -> None:
-    """Maps the colours of a picture in place, inside a box.
+    """Changes the colours of a picture in place, inside a box.
 
     Args:
-        maps: ``[12, gh, gw]`` of :func:`solve_colour_maps`.
+        change: Of :func:`fit_colour_change`.
         picture: ``[H, W, 3 or more]``, overwritten inside the box.
-        weight: ``[H, W]``, 0 keeps a pixel bit for bit, 1 gives the mapped colour.
+        weight: ``[H, W]``: 0 keeps a pixel bit for bit, 1 makes the change, 2 twice the change.
         box: ``(top, bottom, left, right)`` in pixels.
-        grid_size: The picture's height and width in grid cells.
-        strength: Multiplies the weight.
     """
     top, bottom, left, right = box
     height, width = weight.shape
-    scratch = maps.new_empty(12 * TILE, TILE)  # new memory for every tile would take longer than the arithmetic
+    offsets = change.offsets.transpose(0, 1)  # [BINS, 3, gh, gw]
+    scratch = offsets.new_empty(3 * BINS * TILE, TILE)  # new memory for every tile would take longer than arithmetic
     for row in range(top, bottom, TILE):
         rows = slice(row, min(row + TILE, bottom))
-        down, cells_down = _interpolation(rows, height, grid_size[0], maps.shape[1], maps)
+        down, cells_down = _interpolation(rows, height, change.extent[0], offsets.shape[2], offsets)
         for column in range(left, right, TILE):
             columns = slice(column, min(column + TILE, right))
-            across, cells_across = _interpolation(columns, width, grid_size[1], maps.shape[2], maps)
-            # [12, rows, columns], linear interpolation as two small matrix products
-            halfway = (down.mT @ maps[:, cells_down, cells_across]).flatten(0, 1)
-            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]])
-            red, green, blue, offset = local.view(3, 4, -1, across.shape[1]).unbind(1)
+            share = weight[rows, columns]
+            if not share.any():
+                continue
+            across, cells_across = _interpolation(columns, width, change.extent[1], offsets.shape[3], offsets)
             colours = picture[rows, columns, :3].permute(2, 0, 1)
             before = colours.contiguous()
-            mapped = offset.addcmul_(red, before[0]).addcmul_(green, before[1]).addcmul_(blue, before[2])
-            colours.addcmul_(mapped.clamp_(0, 1).sub_(before), weight[rows, columns], value=strength)
+            levels = _luma(before).clamp_(0, 1).mul_(BINS - 1)
+            low, high = (int(each) for each in levels.aminmax())
+            bins = slice(low, min(high + 2, BINS))
+            # linear interpolation between cells as two small matrix products, for the tile's range of luma only
+            halfway = (down.mT @ offsets[bins, :, cells_down, cells_across]).flatten(0, 2)
+            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]])
+            local = local.view(-1, 3, *share.shape)
+            moved = torch.einsum("ij,jyx->iyx", change.matrix[:, :3], before).add_(change.matrix[:, 3, None, None])
+            for number, plane in enumerate(local, bins.start):
+                moved.addcmul_(plane, _hat(levels, number))
+            # a strength above 1 goes further than the fit, but never out of range
+            after = torch.addcmul(before, moved, share).clamp_(before.clamp(max=0), before.clamp(min=1))
+            colours.copy_(torch.where(share > 0, after, before))
+
+
+def _luma(colours: Tensor) -> Tensor:
+    """``[3, ...]`` to ``[...]``."""
+    red, green, blue = colours
+    return red.mul(LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+
+
+def _hat(levels: Tensor, number: int) -> Tensor:
+    """How much of each level, 0..BINS-1, belongs to a bin: 1 at its centre, 0 at its neighbours'."""
+    return (levels - number).abs_().neg_().add_(1).clamp_(min=0)
+
+
+def _sums(planes: Tensor) -> Tensor:
+    return F.avg_pool2d(planes, CELL, ceil_mode=True, divisor_override=1)
+
+
+def _gather(grid: Tensor, cells: int | None) -> Tensor:
+    """Sums over squares of cells; over all of them if None."""
+    if cells is None:
+        return grid.sum((2, 3), keepdim=True)
+    return F.avg_pool2d(grid, cells, ceil_mode=True, divisor_override=1) if cells > 1 else grid
+
+
+def _blur(grid: Tensor) -> Tensor:
+    """Adds half of the neighbours on either side, in luma and, where there are several, down and across."""
+    for axis in (1, 2, 3):
+        count = grid.shape[axis]
+        if count > 1:
+            blurred = grid.clone()
+            blurred.narrow(axis, 1, count - 1).add_(grid.narrow(axis, 0, count - 1), alpha=0.5)
+            blurred.narrow(axis, 0, count - 1).add_(grid.narrow(axis, 1, count - 1), alpha=0.5)
+            grid = blurred
+    return grid
+
+
+def _fit_matrix(moments: Tensor) -> Tensor:
+    """Least squares drawn to no change: ``[7, 7]`` to ``[3, 4]``.
+
+    A map that leaves much over is trusted less: on a flat foreground such a rest is noise, and so would be its gains.
+    """
+    moments = moments.to("cpu", torch.float64)  # tiny, and not every device has float64
+    count = moments[0, 0]
+    if count < 1e-6:
+        return moments.new_zeros(3, 4)
+    mean = moments / count
+    covariance = mean[1:, 1:] - torch.outer(mean[0, 1:], mean[0, 1:])
+    colour, change, identity = mean[0, 1:4], mean[0, 4:], torch.eye(3, dtype=torch.float64)
+
+    def fit(ridge: float) -> Tensor:
+        return torch.linalg.solve(covariance[:3, :3] + ridge * identity, covariance[:3, 3:])
+
+    gain = fit(RIDGE[1])
+    rest = (covariance[3:, 3:] - gain.mT @ (2 * covariance[:3, 3:] - covariance[:3, :3] @ gain)).trace() / 3
+    gain = fit(min(max(float(rest) / POOR_FIT, RIDGE[0]), RIDGE[1]))
+    return torch.cat((gain.mT, (change - colour @ gain)[:, None]), 1)
 
 
 def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:

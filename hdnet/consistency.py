@@ -1,7 +1,7 @@
 """One colour transfer for many frames, so that a film does not flicker.
 
-What is shared between frames are the moments of the least-squares fit, not its result: a frame in which a
-place has no foreground adds nothing there, so masks may move, vanish and return.
+What is shared between frames are the statistics of the fit, not its result: a frame in which a place has no foreground
+adds nothing there, so masks may move, vanish and return.
 """
 
 from __future__ import annotations
@@ -11,33 +11,35 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 
-from torch import Tensor
+from .colour_transfer import ColourStatistics
 
 SMOOTH_REACH = 12  # frames before and after; the Gaussian's standard deviation is half of it
 
 
-def smooth_moments(moments: Iterable[Tensor | None], reach: int = SMOOTH_REACH) -> Iterator[Tensor | None]:
-    """Filters moments over time by a Gaussian; holds ``2 * reach + 1`` of them at most.
+def smooth_statistics(
+    statistics: Iterable[ColourStatistics | None], reach: int = SMOOTH_REACH
+) -> Iterator[ColourStatistics | None]:
+    """Filters statistics over time by a Gaussian; holds ``2 * reach + 1`` of them at most.
 
     Args:
-        moments: One for each frame, None where it has no foreground.
+        statistics: One for each frame, None where it has no foreground.
         reach: Frames on either side.
 
     Yields:
         One for each frame, None where that frame's own are.
     """
     weights = [math.exp(-2 * (offset / reach) ** 2) for offset in range(-reach, reach + 1)]
-    window: deque[Tensor | None] = deque([None] * len(weights), maxlen=len(weights))
-    for number, entering in enumerate(chain(moments, repeat(None, reach))):
+    window: deque[ColourStatistics | None] = deque([None] * len(weights), maxlen=len(weights))
+    for number, entering in enumerate(chain(statistics, repeat(None, reach))):
         window.append(entering)
         if number >= reach:
             centre = window[reach]
             yield None if centre is None else _weighted_sum(window, weights)
 
 
-def _weighted_sum(moments: Iterable[Tensor | None], weights: Iterable[float]) -> Tensor:
+def _weighted_sum(window: Iterable[ColourStatistics | None], weights: Iterable[float]) -> ColourStatistics:
     total = None
-    for each, weight in zip(moments, weights):
+    for each, weight in zip(window, weights):
         if each is not None:
-            total = each * weight if total is None else total.add_(each, alpha=weight)
+            total = each * weight if total is None else total.add_(each, weight)
     return total

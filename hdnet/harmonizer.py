@@ -11,8 +11,14 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from .colour_transfer import apply_colour_maps, colour_moments, solve_colour_maps
-from .consistency import smooth_moments
+from .colour_transfer import (
+    ColourChange,
+    ColourStatistics,
+    apply_colour_change,
+    colour_statistics,
+    fit_colour_change,
+)
+from .consistency import smooth_statistics
 from .images import Frames, check_frames
 from .masks import bounding_box, feather_mask
 from .resize import shrink, shrink_separately, working_size
@@ -46,8 +52,8 @@ class Work:
 class Harmonizer:
     """Makes the foreground of images match their background.
 
-    The network works at a moderate resolution; its change of colour is then fitted by slowly varying affine
-    maps and applied to the full-size image, so that edges and texture stay as they are.
+    The network works at a moderate resolution; its change of colour is then fitted (:mod:`.colour_transfer`) and
+    applied to the full-size image, so that edges and texture stay as they are.
 
     Args:
         network: An :class:`~.network.HDNet`, or any module of the same call. It stays on its device; images
@@ -112,7 +118,7 @@ class Harmonizer:
         if working == size and consistency == "per_frame":
             changes = done
         else:
-            changes = _colour_maps(done, consistency)
+            changes = _colour_changes(done, consistency)
         for index, change in enumerate(changes):
             if change is not None:
                 _apply(change, out[index], frames.mask_of(index), strength)
@@ -206,23 +212,31 @@ def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tup
     return Work(source, foreground, allowed, aside)
 
 
-def _colour_maps(works: Iterable[Work | None], consistency: str) -> Iterator[Tensor | None]:
-    """Colour maps for every frame, None where there is nothing to do."""
-    moments = (None if work is None else _moments(work) for work in works)
+def _colour_changes(works: Iterable[Work | None], consistency: str) -> Iterator[ColourChange | None]:
+    """The change for every frame, None where there is nothing to do."""
+    statistics = (None if work is None else _statistics(work) for work in works)
     if consistency == "uniform":
-        sums = [None if each is None else each.sum((2, 3), keepdim=True) for each in moments]
-        known = [each for each in sums if each is not None]
-        shared = solve_colour_maps(sum(known), local=False)[0] if known else None
-        yield from (None if each is None else shared for each in sums)
+        yield from _one_change_for_all(statistics)
         return
     if consistency == "smooth":
-        moments = smooth_moments(moments)
-    for each in moments:
-        yield None if each is None else solve_colour_maps(each)[0]
+        statistics = smooth_statistics(statistics)
+    for each in statistics:
+        yield None if each is None else fit_colour_change(each)
 
 
-def _moments(work: Work) -> Tensor:
-    """Moments of a work's change of colour, at TRANSFER_RESOLUTION where the network saw more."""
+def _one_change_for_all(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourChange | None]:
+    """Frame by frame the same change, fitted to all of them."""
+    has_foreground, total = [], None
+    for each in statistics:
+        has_foreground.append(each is not None)
+        if each is not None:
+            total = each if total is None else total.add_(each)
+    shared = None if total is None else fit_colour_change(total, local=False)
+    yield from (shared if known else None for known in has_foreground)
+
+
+def _statistics(work: Work) -> ColourStatistics:
+    """Statistics of a work's change of colour, at TRANSFER_RESOLUTION where the network saw more."""
     source, target, weight = work.source, work.target, work.foreground.float()
     size = working_size(weight.shape, TRANSFER_RESOLUTION)
     if size != weight.shape and max(weight.shape) > TRANSFER_RESOLUTION:
@@ -232,22 +246,24 @@ def _moments(work: Work) -> Tensor:
             shrink((picture * weight).permute(1, 2, 0), size) / share.clamp(min=1e-6) for picture in (source, target)
         )
         weight = share[0]
-    return colour_moments(source[None], target[None], weight[None, None])
+    return colour_statistics(source, target, weight)
 
 
-def _apply(change: Work | Tensor, picture: Tensor, mask: Tensor, strength: float) -> None:
-    """Changes ``[H, W, C]`` in place by colour maps, or by the generator's picture of the same size."""
-    if isinstance(change, Tensor):
-        _apply_maps(change, picture, mask, strength)
+def _apply(change: Work | ColourChange, picture: Tensor, mask: Tensor, strength: float) -> None:
+    """Changes ``[H, W, C]`` in place by a fitted change, or by the generator's picture of the same size."""
+    if isinstance(change, ColourChange):
+        _apply_change(change, picture, mask * strength)
         return
     rim = mask.masked_fill(change.foreground, 0)
     if rim.any():  # softer than what the network took for foreground: its colours follow its neighbours'
-        _apply_maps(solve_colour_maps(_moments(change))[0], picture, rim, strength)
+        _apply_change(fit_colour_change(_statistics(change)), picture, rim * strength)
     inside = (mask * strength).masked_fill_(~change.foreground, 0)
     for channel in range(3):
         plane = picture[..., channel]
         plane.addcmul_(change.target[channel].sub_(plane), inside)
 
 
-def _apply_maps(maps: Tensor, picture: Tensor, mask: Tensor, strength: float) -> None:
-    apply_colour_maps(maps, picture, mask, bounding_box(mask), tuple(maps.shape[1:]), strength)
+def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor) -> None:
+    box = bounding_box(weight)
+    if box is not None:
+        apply_colour_change(change, picture, weight, box)

@@ -2,14 +2,18 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from harmonize_composite.benchmarks.bench import forward_once
 from harmonize_composite.benchmarks.measure import in_own_process
 from harmonize_composite.hdnet import Harmonizer
-from harmonize_composite.hdnet.colour_transfer import apply_colour_maps, colour_moments, solve_colour_maps
+from harmonize_composite.hdnet.colour_transfer import apply_colour_change, colour_statistics, fit_colour_change
+from harmonize_composite.training.metrics import speckle
 
 
 class Repaint(nn.Module):
@@ -61,12 +65,47 @@ def test_an_affine_change_is_found_and_applied_at_another_size():
     def change(colours):  # [..., 3]
         return colours * 0.5 @ matrix.T + 0.2 + offset
 
-    small, large = torch.rand(1, 3, 64, 48), torch.rand(300, 200, 3)
-    target = change(small.movedim(1, -1)).movedim(-1, 1)
-    maps = solve_colour_maps(colour_moments(small, target, torch.ones(1, 1, 64, 48)))[0]
+    small, large = torch.rand(3, 64, 48), torch.rand(300, 200, 3)
+    target = change(small.movedim(0, -1)).movedim(-1, 0)
+    fitted = fit_colour_change(colour_statistics(small, target, torch.ones(64, 48)))
     mapped = large.clone()
-    apply_colour_maps(maps, mapped, torch.ones(300, 200), (0, 300, 0, 200), (32, 24))
-    torch.testing.assert_close(mapped, change(large).clamp(0, 1), atol=2e-3, rtol=0)
+    apply_colour_change(fitted, mapped, torch.ones(300, 200), (0, 300, 0, 200))
+    torch.testing.assert_close(mapped, change(large).clamp(0, 1), atol=1e-3, rtol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(8, 90), width=st.integers(8, 90), seed=st.integers(0, 2**31))
+def test_no_change_stays_no_change_exactly(height, width, seed):
+    torch.manual_seed(seed)
+    small, large = torch.rand(3, height, width), torch.rand(2 * height, 3 * width, 3)
+    fitted = fit_colour_change(colour_statistics(small, small, (torch.rand(height, width) > 0.3).float()))
+    mapped = large.clone()
+    apply_colour_change(fitted, mapped, torch.ones(mapped.shape[:2]), (0, 2 * height, 0, 3 * width))
+    assert torch.equal(mapped, large)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    spread=st.sampled_from([0.0, 0.003, 0.05, 0.3]),
+    noise=st.sampled_from([0.02, 0.2, 1.0]),
+)
+def test_whatever_the_network_says_the_result_neither_tears_nor_leaves_its_range(seed, spread, noise):
+    """A foreground from flat to rich in contrast with a camera's noise; a target with any amount of its own."""
+    torch.manual_seed(seed)
+    picture = 0.5 + spread * torch.nn.functional.interpolate(torch.randn(1, 3, 8, 8), (256, 256), mode="bicubic")[0]
+    picture = (picture + 0.004 * torch.randn(3, 256, 256)).clamp(0, 1)
+    small = torch.nn.functional.avg_pool2d(picture, 2)
+    target = (small + 0.1 + noise * torch.randn_like(small)).clamp(0, 1)
+    result = picture.permute(1, 2, 0).contiguous()
+    before = (result * 255).round().byte().numpy()
+    fitted = fit_colour_change(colour_statistics(small, target, torch.ones(128, 128)))
+    apply_colour_change(fitted, result, torch.ones(256, 256), (0, 256, 0, 256))
+    low, high = (min(small.min(), target.min()) - 0.05, max(small.max(), target.max()) + 0.05)
+    assert result.min() >= low and result.max() <= high
+    after, mask = (result * 255).round().byte().numpy(), np.zeros((256, 256), np.uint8)
+    mask[20:-20, 20:-20] = 255
+    assert speckle(before, after, mask) < 0.004
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell peak memory")

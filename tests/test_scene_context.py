@@ -64,7 +64,7 @@ def test_training_and_use_give_the_same_picture_at_any_size(height, width):
 
 
 def test_what_may_not_serve_as_reference_has_no_say():
-    network, (composite, mask) = a_network(), a_composite()
+    composite, mask = a_composite()
     reference = torch.zeros_like(mask)
     reference[..., :8] = 1
     full = Regions.from_mask(mask, None, reference)

@@ -9,15 +9,37 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .recolour import lab_to_rgb, rgb_to_lab
+
 
 def reinhard(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-    """Mean and deviation in lαβ (Reinhard et al., "Color Transfer between Images", 2001), by color-matcher."""
-    return _recolour(composite, foreground, lambda own, reference: _color_matcher(own, reference, "reinhard"))
+    """Mean and deviation of each lαβ channel (Reinhard et al., "Color Transfer between Images", 2001)."""
+
+    def transfer(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        source, target = (rgb_to_lab(colours[:, 0]) for colours in (own, reference))
+        gain = target.std(0) / source.std(0)
+        return lab_to_rgb((source - source.mean(0)) * gain + target.mean(0))[:, None]
+
+    return _recolour(composite, foreground, transfer)
 
 
 def mkl(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-    """Monge-Kantorovich linear map of mean and covariance (Pitié and Kokaram, 2007), by color-matcher."""
-    return _recolour(composite, foreground, lambda own, reference: _color_matcher(own, reference, "mkl"))
+    """Monge-Kantorovich linear map of mean and covariance (Pitié and Kokaram, 2007, Eq. 10)."""
+
+    def transfer(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        source, target = own[:, 0], reference[:, 0]
+        root = _power(np.cov(source.T), 0.5)
+        back = _power(np.cov(source.T), -0.5)
+        linear = back @ _power(root @ np.cov(target.T) @ root, 0.5) @ back
+        return ((source - source.mean(0)) @ linear + target.mean(0))[:, None]
+
+    return _recolour(composite, foreground, transfer)
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """A power of a symmetric positive matrix; of a degenerate one, not finite where negative."""
+    values, axes = np.linalg.eigh(matrix)
+    return (axes * np.maximum(values, 0) ** exponent) @ axes.T
 
 
 def histogram(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
@@ -41,10 +63,3 @@ def _recolour(composite: np.ndarray, foreground: np.ndarray, transfer: Callable)
         changed = transfer(own.copy(), reference)
     result[foreground] = np.where(np.isfinite(changed), changed, own)[:, 0].clip(0, 1)
     return result
-
-
-def _color_matcher(own: np.ndarray, reference: np.ndarray, method: str) -> np.ndarray:
-    from color_matcher import ColorMatcher
-
-    # Rounding can leave the eigenvalues of a covariance a vanishing imaginary part.
-    return np.real(ColorMatcher().transfer(src=own, ref=reference, method=method))

@@ -7,12 +7,15 @@ from PIL import Image, ImageFilter
 
 from .evaluate import Case
 from .iharmony4 import find_pairs
+from .in_use import COUNT, cases_in_use
 from .photos import Photographs
 
 VALIDATION_PAIRS = 160
 
 
-def find_cases(root: str | Path, size: int | None = 256, limit: int | None = None) -> list[Case]:
+def find_cases(
+    root: str | Path, size: int | None = 256, limit: int | None = None, kind: str = "", split: str = "val"
+) -> list[Case]:
     """The cases that a folder offers.
 
     Args:
@@ -20,6 +23,8 @@ def find_cases(root: str | Path, size: int | None = 256, limit: int | None = Non
             `masks/`, for composites of the validation split, the same on every call.
         size: Of the square that pictures are resized to; None keeps their own size.
         limit: At most this many pairs; the first of each subset, evenly. Of photographs, the number of composites.
+        kind: Of the composites of photographs, as they are in use, see `in_use`; "" for those of training.
+        split: Of the photographs: "val", by which weights are chosen, or "test", for figures to quote.
 
     Raises:
         ValueError: If the folder is laid out in neither way, or files are missing (all are named at once).
@@ -28,7 +33,12 @@ def find_cases(root: str | Path, size: int | None = 256, limit: int | None = Non
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder.")
     if (root / "images").is_dir() and (root / "masks").is_dir():
-        return validation_cases(Photographs(root, "val"), limit or VALIDATION_PAIRS, size)
+        photographs = Photographs(root, split)
+        if kind:
+            return cases_in_use(photographs, kind, limit or COUNT)
+        return validation_cases(photographs, limit or VALIDATION_PAIRS, size)
+    if kind:
+        raise ValueError(f"{root}: --kind makes composites of photographs, which need images/ and masks/.")
     cases = [Case(pair.name, pair.subset, lambda pair=pair: pair.load(size)) for pair in find_pairs(root, "test")]
     return _first(cases, limit) if limit else cases
 

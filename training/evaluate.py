@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal
 
@@ -43,6 +43,8 @@ class Score:
     Attributes:
         foreground_ratio: Share of the picture that is foreground, 0..1.
         metrics: Of each method by name; "composite" is the untouched input.
+        agreement: Of each method, the mean product of proposed and true change over the foreground, on the scale of
+            fMSE; divided by the composite's fMSE it is the share of the true change that was made.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Score:
     height: int
     foreground_ratio: float
     metrics: dict[str, Metrics]
+    agreement: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,17 @@ def evaluate(
             pair = case.load()
             foreground = pair["mask"] > 127
             before = input_picture(pair, protocol)
-            metrics = {"composite": measure(before, pair["real"], foreground)}
+            metrics, agreement = {"composite": measure(before, pair["real"], foreground)}, {}
             for name, harmonize in methods.items():
                 with lock:
                     after = harmonized(before, foreground, harmonize)
                 metrics[name] = measure(after, pair["real"], foreground)
+                agreement[name] = _agreement(before, after, pair["real"], foreground)
         except (OSError, ValueError) as error:
             log.warning("%s: %s", case.name, error)
             return Failure(case.name, str(error))
         height, width = foreground.shape
-        return Score(case.name, case.subset, width, height, float(foreground.mean()), metrics)
+        return Score(case.name, case.subset, width, height, float(foreground.mean()), metrics, agreement)
 
     pool = ThreadPoolExecutor(workers)
     try:
@@ -113,6 +117,11 @@ def evaluate(
     finally:
         pool.shutdown(cancel_futures=True)
     return [r for r in results if isinstance(r, Score)], [r for r in results if isinstance(r, Failure)]
+
+
+def _agreement(before: np.ndarray, after: np.ndarray, real: np.ndarray, foreground: np.ndarray) -> float:
+    proposed, true = (picture[foreground].astype(np.float32) - before[foreground] for picture in (after, real))
+    return float((proposed * true).mean())
 
 
 def input_picture(pair: dict[str, np.ndarray], protocol: Protocol) -> np.ndarray:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 PROTOCOLS = ("real-background", "composite-background")
+KINDS = ("camera", "pasted", "inpainted", "recoloured")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=PROTOCOLS[0],
         help="whose background input and output carry: the real picture's, as in the paper, or the composite's own, "
         "as in use (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        help="judge as in use: composites of photographs at full size, without traces of the object beside the mask "
+        "(camera: another camera and light; pasted: another object's colours), inpainted regions, or recoloured in "
+        "place; implies --size full and the protocol composite-background",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("val", "test"),
+        default="val",
+        help="photographs to choose weights by, or those kept back for figures to quote (default: %(default)s)",
     )
     parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the figures as JSON")
     parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")
@@ -81,8 +95,10 @@ def run(args: argparse.Namespace) -> int:
     from .evaluate import by_network, evaluate
     from .report import NETWORK, averages, summarise, tables, write_csv, write_json
 
+    if args.kind:
+        args.size, args.protocol = "full", "composite-background"
     resolution = args.resolution or (256 if args.size == "full" else "native")
-    cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit)
+    cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit, args.kind or "", args.split)
     cases = [with_mask_error(case, args.mask_error) for case in cases]
     network = load_network(args.weights, device=args.device or _best_device())
     harmonize = by_network(Harmonizer(network), resolution)

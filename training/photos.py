@@ -37,7 +37,8 @@ class Photographs:
 
     Args:
         root: folder with `images/` and `masks/`.
-        split: "train" or "val".
+        split: "train", "val" for choosing among weights, or "test" for figures to quote. Where a manifest names no
+            "test", the half of its "val" is kept for that, by groups.
         augmentation: what `sample` may change beside the colours.
         untouched: share of its pairs whose composite is the photograph itself, so that a
             network also learns to leave a harmonious picture alone.
@@ -58,8 +59,8 @@ class Photographs:
         pasted: float = 0.0,
         camera: float = 0.7,
     ):
-        if split not in ("train", "val"):
-            raise ValueError(f"The split must be 'train' or 'val', not {split!r}.")
+        if split not in ("train", "val", "test"):
+            raise ValueError(f"The split must be 'train', 'val' or 'test', not {split!r}.")
         self.root = Path(root)
         self.augmentation = augmentation
         self.untouched = untouched
@@ -89,7 +90,7 @@ class Photographs:
             PictureError: when the photograph or its mask cannot be read.
         """
         photo = self.with_masks[index]
-        picture, mask = self._read(photo, rng)
+        picture, mask = self.read(photo, rng)
         box = self.augmentation.box(mask, rng)
         if rng.random() < self.pasted:
             pair = self._paste(picture, mask, photo, rng, size, box)
@@ -117,14 +118,15 @@ class Photographs:
             which: number of the mask, from 0; None takes one at random.
         """
         photo = self.with_masks[index]
-        picture, mask = self._read(photo, rng, which)
+        picture, mask = self.read(photo, rng, which)
         if size is not None and rng.random() < self.pasted:
             return self._paste(picture, mask, photo, rng, size)
         if size is not None:
             picture, mask = resize_picture(picture, size), resize_mask(mask, size)
         return self._compose(picture, mask, photo, rng)
 
-    def _read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
+    def read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
+        """Photograph number `photo` of `pictures`, and one of its masks; PictureError where it cannot be read."""
         picture = read_rgb(self.pictures[photo])
         if which is None:
             which = rng.integers(len(self.masks[photo]))
@@ -224,7 +226,7 @@ class Photographs:
         rng = np.random.default_rng(photo)
         try:
             if self.masks[photo]:
-                picture, mask = self._read(photo, rng)
+                picture, mask = self.read(photo, rng)
             else:
                 picture = read_rgb(self.pictures[photo])
                 mask = Image.new("L", picture.size, 255)
@@ -284,8 +286,17 @@ def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Pat
             rows = list(csv.DictReader(file))
         if not rows or not {"id", "split"} <= rows[0].keys():
             raise ValueError(f"{manifest}: needs the columns 'id' and 'split'.")
-        wanted = {row["id"] for row in rows if row["split"] == split}
+        known = {row["split"] for row in rows}
+        if split != "train" and "test" not in known:
+            held = [row for row in rows if row["split"] == "val"]
+            kept_back = held_out((row.get("group") or row["id"] for row in held), 0.5)
+            wanted = {row["id"] for row in held if ((row.get("group") or row["id"]) in kept_back) == (split == "test")}
+        else:
+            wanted = {row["id"] for row in rows if row["split"] == split}
         return sorted(names & wanted)
     # Apart, so that what is held out has masks.
     validation = held_out(masks, VALIDATION_SHARE) | held_out(names - masks.keys(), VALIDATION_SHARE)
-    return sorted(name for name in names if (name in validation) == (split == "val"))
+    if split == "train":
+        return sorted(names - validation)
+    kept_back = held_out(validation & masks.keys(), 0.5) | held_out(validation - masks.keys(), 0.5)
+    return sorted(name for name in validation if (name in kept_back) == (split == "test"))

@@ -14,6 +14,9 @@ from .metrics import Metrics, average, worse_fraction
 FOREGROUND_RATIOS = {"0-5%": (0.0, 0.05), "5-15%": (0.05, 0.15), "15-100%": (0.15, math.inf)}
 """The paper's classes of foreground size: at least the first share of the picture, less than the second."""
 
+STRATA = {"below 200": (0, 200), "200 to 1000": (200, 1000), "above 1000": (1000, math.inf)}
+"""How far off a composite was, by its fMSE."""
+
 COLUMNS = {"mse": "MSE", "psnr": "PSNR", "fmse": "fMSE", "ssim": "SSIM"}
 
 NETWORK = "network"
@@ -35,7 +38,8 @@ def summarise(
         `weights`, `protocol`, `size`, `resolution`, `n`; `subsets`, `average`, `foreground_ratio` and
         `worse_fraction` of the network; under `composite` the average of the untouched input together with its
         `subsets` and `foreground_ratio`; under `baselines`, if any were measured, the same and `worse_fraction`
-        for each; `failed` with the name and reason of each pair that could not be judged.
+        for each; under `strata`, for each method, figures by how far off the composites were; `failed` with the
+        name and reason of each pair that could not be judged.
     """
     methods = list(scores[0].metrics) if scores else ["composite", NETWORK]
     report = {"weights": weights, "protocol": protocol, "size": size, "resolution": resolution, "n": len(scores)}
@@ -49,6 +53,7 @@ def summarise(
     report["worse_fraction"] = worse
     if baselines := [name for name in methods if name not in ("composite", NETWORK)]:
         report["baselines"] = {name: _method(scores, name) for name in baselines}
+    report["strata"] = {name: _strata(scores, name) for name in methods if name != "composite"}
     report["failed"] = [{"name": failure.name, "reason": failure.reason} for failure in failures]
     return report
 
@@ -94,6 +99,7 @@ def tables(report: dict) -> str:
     if len(report["subsets"]) > 1:
         parts.append(_group_table("subset", "subsets", rows, ("mse", "psnr")))
     parts.append(_group_table("foreground ratio", "foreground_ratio", rows, ("mse", "fmse")))
+    parts.append(_strata_table(report))
     if idle := report.get("harmonious"):
         cells = ", ".join(f"{name} {_cell(measure, idle[measure])}" for measure, name in COLUMNS.items())
         parts.append(f"change to {idle['n']} pictures that are harmonious already: {cells}")
@@ -116,6 +122,28 @@ def _method(scores: list[Score], method: str) -> dict:
         "worse_fraction": _finite(worse_fraction(before, after)),
         "subsets": {name: averages(group) for name, group in subsets.items()},
         "foreground_ratio": {name: averages(group) for name, group in ratios.items()},
+    }
+
+
+def _strata(scores: list[Score], method: str) -> dict[str, dict]:
+    """For all pictures, and by how far off they were: n, fMSE before and after, share made worse and of the change."""
+    groups = {"all": (0, math.inf)} | STRATA
+    return {
+        name: _stratum([s for s in scores if low <= s.metrics["composite"].fmse < high], method)
+        for name, (low, high) in groups.items()
+    }
+
+
+def _stratum(scores: list[Score], method: str) -> dict:
+    before, after = ([score.metrics[name] for score in scores] for name in ("composite", method))
+    was = average(before).fmse
+    agreement = math.fsum(score.agreement[method] for score in scores) / len(scores) if scores else math.nan
+    return {
+        "n": len(scores),
+        "before": _finite(was),
+        "after": _finite(average(after).fmse),
+        "worse_fraction": _finite(worse_fraction(before, after)),
+        "share_of_change": _finite(agreement / was) if was else None,
     }
 
 
@@ -146,6 +174,24 @@ def _group_table(title: str, key: str, rows: dict[str, dict], measures: tuple[st
         lines = _align([["", *row] for row in ([COLUMNS[measure] for measure in measures], *body)]).splitlines()
         blocks.append([f"{group} ({composite['n']})", *lines])
     return _align(list(zip(*blocks, strict=True)))
+
+
+def _strata_table(report: dict) -> str:
+    """How much of the error each method takes away, and of how many pictures it adds, by how far off they were."""
+    first = next(iter(report["strata"].values()))
+    header = ["composite's fMSE", *(f"{name} ({group['n']})" for name, group in first.items())]
+    rows = [header]
+    for method, groups in report["strata"].items():
+        name = Path(report["weights"]).stem if method == NETWORK else method
+        rows.append([name, *(_stratum_cell(group) for group in groups.values())])
+    return _align(rows) + "\nchange of fMSE / made worse / share of the true change made"
+
+
+def _stratum_cell(group: dict) -> str:
+    if not group["n"] or not group["before"]:
+        return "–"
+    change = group["after"] / group["before"] - 1
+    return f"{change:+.1%} / {group['worse_fraction']:.0%} / {group['share_of_change']:.2f}"
 
 
 def _cell(measure: str, value: float | None) -> str:
