@@ -42,6 +42,12 @@ class ColourStatistics:
     grid: Tensor
     extent: tuple[float, float]
 
+    @property
+    def mean_square(self) -> float:
+        """Of the change over the foreground, on the scale 0..255."""
+        count = float(self.moments[0, 0])
+        return 255**2 * float(self.moments[4:, 4:].trace()) / (3 * count) if count else 0.0
+
     def __mul__(self, weight: float) -> ColourStatistics:
         return ColourStatistics(self.moments * weight, self.grid * weight, self.extent)
 
@@ -65,6 +71,25 @@ class ColourChange:
     matrix: Tensor
     offsets: Tensor
     extent: tuple[float, float]
+
+    @classmethod
+    def everywhere(cls, matrix: Tensor) -> ColourChange:
+        """The same affine change at every place."""
+        return cls(matrix, matrix.new_zeros(3, BINS, 1, 1), (1, 1))
+
+    def scaled(self, factor: float) -> ColourChange:
+        """The change, so many times."""
+        return ColourChange(self.matrix * factor, self.offsets * factor, self.extent)
+
+    def plus(self, other: ColourChange) -> ColourChange:
+        """Both changes of the same colours; one of them at least is the same everywhere or of the same size."""
+        local = self if self.offsets.shape[-1] >= other.offsets.shape[-1] else other
+        return ColourChange(self.matrix + other.matrix, self.offsets + other.offsets, local.extent)
+
+    def without_colour(self) -> ColourChange:
+        """The change of lightness alone, which leaves greys grey."""
+        matrix, offsets = (each.mean(0, keepdim=True).expand_as(each) for each in (self.matrix, self.offsets))
+        return ColourChange(matrix, offsets, self.extent)
 
 
 def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourStatistics:

@@ -7,15 +7,16 @@ from torch import Tensor
 
 SAMPLES = 512  # along an edge of the picture
 FEWEST = 256  # pixels
-SMALLEST, LARGEST = 1e-3, 0.1  # mean shift: below, it is rounding; above, it was meant
+SMALLEST, LARGEST = 2e-4, 0.1  # mean shift: below, both are the same; above, it was meant
 UNLIKE = 0.1  # share of the variance left unexplained: above, it is another picture
+RIDGE = 1e-4  # pull of the identity, as a variance of colour
 
 
-def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> Tensor | None:
     """How an inpainted image's tones lead back to its original's.
 
     Inpainting sends the whole picture through a VAE. What that does to the tones shows outside the mask, where the
-    original is known, and holds inside as well: a gain and an offset for each channel, found by least squares.
+    original is known, and holds inside as well: an affine map of colours, found by least squares.
 
     Args:
         image: ``[H, W, 3 or 4]``, 0..1.
@@ -23,8 +24,8 @@ def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> tuple[Tensor, T
         mask: ``[H, W]``, 1 = inpainted.
 
     Returns:
-        Gain and offset, ``[3]`` float32 each; None where there is no such shift, or what is outside the mask is
-        another picture.
+        ``[3, 4]`` float32: the change ``matrix @ (colour, 1)`` takes the drift back. None where outside the mask the
+        image is the original itself, or another picture.
     """
     step = max(1, max(mask.shape) // SAMPLES)
     outside = mask[::step, ::step] == 0
@@ -33,14 +34,13 @@ def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> tuple[Tensor, T
     x, y = (
         each[::step, ::step, :3].to(image.device, torch.float32)[outside.to(image.device)] for each in (image, original)
     )
-    from_mean_x, from_mean_y = x - x.mean(0), y - y.mean(0)
-    variance = from_mean_x.square().mean(0)
-    if variance.min() < 1e-5:
+    if not SMALLEST < (y - x).abs().mean() < LARGEST:
         return None
-    gain = (from_mean_x * from_mean_y).mean(0) / variance
-    offset = y.mean(0) - gain * x.mean(0)
-    shift = (x * (gain - 1) + offset).abs().mean()
-    unexplained = (from_mean_y - gain * from_mean_x).square().mean(0)
-    if not SMALLEST < shift < LARGEST or (unexplained > UNLIKE * from_mean_y.square().mean(0)).any():
+    own, other = x - x.mean(0), y - y.mean(0)
+    change = other - own
+    covariance = own.T @ own / len(own) + RIDGE * torch.eye(3, device=own.device)
+    gain = torch.linalg.solve(covariance.double().cpu(), (own.T @ change / len(own)).double().cpu()).to(own)
+    left = (change - own @ gain).square().mean(0)
+    if (left > UNLIKE * other.square().mean(0)).any():
         return None
-    return gain, offset
+    return torch.cat((gain.T, ((y - x).mean(0) - x.mean(0) @ gain)[:, None]), 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,6 +13,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from .acting import ActingRule
 from .colour_transfer import (
     ColourChange,
     ColourStatistics,
@@ -19,13 +22,19 @@ from .colour_transfer import (
     fit_colour_change,
 )
 from .consistency import smooth_statistics
+from .decision import Decision
 from .images import Frames, check_frames
 from .masks import bounding_box, feather_mask
 from .resize import shrink, shrink_separately, working_size
+from .seam import SeamFit, fit_seam, seam_pairs
 
 logger = logging.getLogger(__name__)
 
 CONSISTENCY = ("per_frame", "uniform", "smooth")
+FOREGROUND = ("auto", "pasted", "edited")
+MAX_STRENGTH = 2.0
+NO_COLOUR = 1.5 / 255  # channels closer than this everywhere: a picture without colour
+ONE_COLOUR = 1e-4
 MIN_RESOLUTION, MAX_RESOLUTION = 64, 4096
 TRANSFER_RESOLUTION = 512  # the colour transfer of a picture that the network saw at full size
 
@@ -77,25 +86,34 @@ class Harmonizer:
         strength: float = 1.0,
         feather: float = 0,
         consistency: str = "per_frame",
+        foreground: str = "auto",
         progress: Callable[[int, int], None] | None = None,
+        decided: Callable[[int, Decision], None] | None = None,
     ) -> Tensor:
         """Harmonizes a batch of images.
+
+        What is known is undone exactly, what is seen on the edge of the mask is fitted (:mod:`.seam`), and what is
+        neither is judged by the network, as far as its weights' rule trusts it (:mod:`.acting`).
 
         Args:
             image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB. Alpha is carried through.
             mask: ``[B, H, W]`` in 0..1, 1 = the foreground to change. Another size is resized (bilinear), a
                 shorter batch repeated; one image takes any number of masks.
             background: The picture the image is pasted onto by the mask, before and after; ``[B, H, W, 3 or 4]``.
-                Of its own inpainted copy, the shift of tones seen outside the mask is taken back (:mod:`.drift`).
+                Of its own inpainted copy, the shift of tones seen outside the mask is taken back in full, whatever the
+                strength (:mod:`.drift`), and with ``foreground="auto"`` nothing else is changed.
             reference_mask: ``[B, H, W]`` in 0..1, 1 = this part may serve as reference; default: all that is
                 not foreground.
             resolution: The network works on about this squared number of pixels, 64 to 4096; ``"native"``
                 runs it at the full size.
-            strength: 0 returns the (pasted) image, 1 changes it fully.
+            strength: 0 returns the (pasted) image, 1 makes the change, 2 twice the change.
             feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
             consistency: ``"per_frame"`` treats every image by itself; ``"uniform"`` fits one change to all of
                 them; ``"smooth"`` lets the change vary slowly over the batch, as frames of a film.
+            foreground: ``"edited"`` for a region inpainted or recoloured in its place, ``"pasted"`` for an object from
+                elsewhere, which is always acted on; ``"auto"`` sees which it is, and leaves alone what seems to fit.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
+            decided: Called with an image's index and what was decided about it.
 
         Returns:
             float32 ``[B, H, W, 3 or 4]`` on the image's device. Where the mask is 0 it equals the image (or
@@ -105,7 +123,7 @@ class Harmonizer:
         Raises:
             ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
         """
-        check_options(resolution, strength, consistency)
+        check_options(resolution, strength, consistency, foreground)
         frames = check_frames(image, mask, background, reference_mask)
         if feather != 0:
             masks = [feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))]
@@ -114,41 +132,36 @@ class Harmonizer:
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
 
-        done = self._run(self._prepare(frames, out, working, strength), working)
-        if working == size and consistency == "per_frame":
-            changes = done
-        else:
-            changes = _colour_changes(done, consistency)
-        for index, change in enumerate(changes):
-            if change is not None:
-                _apply(change, out[index], frames.mask_of(index), strength)
+        known = [frames.composite_into(out[index], index, frames.mask_of(index)) for index in range(count)]
+        edits = _find_edits(out, frames, known, consistency, foreground)
+        asked = (_ask(frames, index, out[index], edits[index], working) for index in range(count))
+        done = self._run(asked, working)
+        direct = working == size and consistency == "per_frame"
+        proposals = map(_direct_proposal, done) if direct else _proposals(done, consistency)
+        rule = None if foreground == "pasted" else getattr(self.network, "acting", None)
+        for index, proposal in enumerate(proposals):
+            decision = _settle(edits[index], proposal, rule, out[index], frames.mask_of(index), strength)
+            if decided is not None:
+                decided(index, decision)
             if progress is not None:
                 progress(index + 1, count)
         return out
 
-    def _prepare(self, frames: Frames, out: Tensor, working: tuple[int, int], strength: float) -> Iterator[Work | None]:
-        """Writes the composites into ``out`` and yields them at the working size, None if there is nothing to do."""
-        for index in range(len(frames)):
-            mask = frames.mask_of(index)
-            frames.composite_into(out[index], index, mask, strength)
-            yield _work(frames, index, out[index], mask, working)
-
-    def _run(self, works: Iterable[Work | None], working: tuple[int, int]) -> Iterator[Work | None]:
+    def _run(self, works: Iterable[Work | str], working: tuple[int, int]) -> Iterator[Work | str]:
         """Runs the network on batches of neighbouring frames."""
         batch = max(1, self.batch_pixels // (working[0] * working[1]))
         works = iter(works)
         while some := list(islice(works, batch)):
-            plain = [work for work in some if work is not None and work.aside is None]
+            plain = [work for work in some if isinstance(work, Work) and work.aside is None]
             if plain:
                 self._generate(plain)
             for work in some:
-                if work is not None and work.aside is not None:
+                if isinstance(work, Work) and work.aside is not None:
                     self._generate([work])
             yield from some
 
     def _generate(self, works: list[Work]) -> None:
         """Fills in the targets of works of one shape."""
-        parameter = next(self.network.parameters(), works[0].source)
         pictures = torch.stack([work.source for work in works])
         foreground = torch.stack([work.foreground for work in works])[:, None]
         reference = None
@@ -159,12 +172,25 @@ class Harmonizer:
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
-        generated = self.network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
+        generated = self._call(*inputs)
         for work, picture in zip(works, generated.to(pictures.device, torch.float32)):
             work.target = picture[..., : work.source.shape[-1]].add(1).div_(2).clamp_(0, 1)
 
+    def _call(self, *inputs: Tensor) -> Tensor:
+        """Runs the network in its own precision, or in float32 where that does not hold the result."""
+        parameter = next(self.network.parameters(), inputs[0])
+        generated = self.network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
+        if generated.isfinite().all():
+            return generated
+        if parameter.dtype != torch.float32:
+            logger.warning("%s does not hold what the network computes here; it runs in float32.", parameter.dtype)
+            self.network = copy.deepcopy(self.network).float()
+            return self._call(*inputs)
+        logger.warning("The network returned values that are no numbers; they are left out.")
+        return torch.where(generated.isfinite(), generated, inputs[0][..., : generated.shape[-1]].to(generated))
 
-def check_options(resolution: int | str, strength: float, consistency: str) -> None:
+
+def check_options(resolution: int | str, strength: float, consistency: str, foreground: str = "auto") -> None:
     """Raises ValueError, in one sentence, where an option of :class:`Harmonizer` is out of range."""
     if resolution != "native":
         try:
@@ -175,22 +201,84 @@ def check_options(resolution: int | str, strength: float, consistency: str) -> N
             raise ValueError(
                 f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native", not {resolution!r}.'
             )
-    if not isinstance(strength, Real) or not 0 <= strength <= 1:
-        raise ValueError(f"The strength must be a number in 0..1, not {strength!r}.")
+    if not isinstance(strength, Real) or not 0 <= strength <= MAX_STRENGTH:
+        raise ValueError(f"The strength must be a number in 0..{MAX_STRENGTH:g}, not {strength!r}.")
     if consistency not in CONSISTENCY:
         raise ValueError(f"The consistency must be one of {', '.join(CONSISTENCY)}, not {consistency!r}.")
+    if foreground not in FOREGROUND:
+        raise ValueError(f"The foreground must be one of {', '.join(FOREGROUND)}, not {foreground!r}.")
 
 
-def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | None:
-    """One composite at the working size; None, with a warning, where nothing can be done."""
+@dataclass(frozen=True)
+class Edit:
+    """What is known of a frame before the network is asked.
+
+    Attributes:
+        known: The background told how to undo it, which is done.
+        share: How far the foreground is an edit of its surroundings, 0..1; the rest is the network's.
+        fit: Of the edge, None where it tells nothing or was not asked.
+    """
+
+    known: bool
+    share: float
+    fit: SeamFit | None
+
+
+@dataclass
+class Proposal:
+    """What the network says about a frame.
+
+    Attributes:
+        change: Its change of colours, or the work itself, to be shown as it is; None where there is nothing to do.
+        mean_square: Of the change over the foreground, on the scale 0..255.
+        reason: A kind of :class:`.Decision`, where there is nothing to do.
+    """
+
+    change: ColourChange | Work | None = None
+    mean_square: float | None = None
+    reason: str = ""
+
+
+def _find_edits(out: Tensor, frames: Frames, known: list[bool], consistency: str, foreground: str) -> list[Edit]:
+    """Looks at the edges of all frames; a shot is judged as one."""
+    if foreground == "pasted":
+        return [Edit(False, 0.0, None) for _ in known]
+    if consistency == "per_frame":
+        fits = [None if done else fit_seam(_pairs(out[i], frames.mask_of(i))) for i, done in enumerate(known)]
+    else:
+        pairs = [_pairs(out[index], frames.mask_of(index)) for index, done in enumerate(known) if not done]
+        fits = [fit_seam(torch.cat(pairs)) if pairs else None] * len(known)
+    edits = []
+    for done, fit in zip(known, fits):
+        share = 1.0 if done or foreground == "edited" else fit.certainty if fit is not None else 0.0
+        edits.append(Edit(done, share, None if done else fit))
+    return edits
+
+
+def _pairs(picture: Tensor, mask: Tensor) -> Tensor:
+    return seam_pairs(picture[..., :3], mask)
+
+
+def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:
+    """What the network is to look at, or the kind of :class:`.Decision` where it need not."""
+    mask = frames.mask_of(index)
+    if edit.share == 1:
+        return "known" if edit.known else "edited"
+    return _work(frames, index, picture, mask, working)
+
+
+def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
+    """One composite at the working size; why not, with a warning, where nothing can be done."""
     soft, inside, outside = shrink_separately(composite[..., :3], mask, size)
     strongest = soft.amax()
     if strongest == 0:
         logger.warning("The mask of image %d is empty; the image stays as it is.", index)
-        return None
+        return "empty"
     # a mask that is faint everywhere still marks its foreground
     foreground = soft > 0.5 * strongest
     source = torch.where(foreground, inside, outside)
+    if float(source.amax() - source.amin()) < ONE_COLOUR:
+        return "one colour"
     allowed = frames.reference_of(index)
     if allowed is not None:
         allowed = shrink(allowed[..., None], size)[0] > 0.5
@@ -204,7 +292,7 @@ def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tup
         logger.warning(
             "Image %d has no reference: its mask covers everything that may serve as one; it stays as it is.", index
         )
-        return None
+        return "everything"
     aside = source
     if frames.background is not None:
         background = frames.background[index % len(frames.background)][..., :3]
@@ -212,27 +300,83 @@ def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tup
     return Work(source, foreground, allowed, aside)
 
 
-def _colour_changes(works: Iterable[Work | None], consistency: str) -> Iterator[ColourChange | None]:
-    """The change for every frame, None where there is nothing to do."""
-    statistics = (None if work is None else _statistics(work) for work in works)
+def _direct_proposal(work: Work | str) -> Proposal:
+    """The generator's own picture, at full size."""
+    if isinstance(work, str):
+        return Proposal(reason=work)
+    return Proposal(work, _statistics(work).mean_square)
+
+
+def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Proposal]:
+    """The fitted change for every frame."""
+    reasons: deque[str] = deque()
+
+    def statistics() -> Iterator[ColourStatistics | None]:
+        for work in works:
+            reasons.append(work if isinstance(work, str) else "")
+            yield None if isinstance(work, str) else _statistics(work)
+
+    found = statistics()
     if consistency == "uniform":
-        yield from _one_change_for_all(statistics)
-        return
-    if consistency == "smooth":
-        statistics = smooth_statistics(statistics)
-    for each in statistics:
-        yield None if each is None else fit_colour_change(each)
+        found = _summed(found)
+    elif consistency == "smooth":
+        found = smooth_statistics(found)
+    for each in found:
+        reason = reasons.popleft()
+        if each is None:
+            yield Proposal(reason=reason)
+        else:
+            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), each.mean_square)
 
 
-def _one_change_for_all(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourChange | None]:
-    """Frame by frame the same change, fitted to all of them."""
+def _summed(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
+    """For every frame with a foreground the statistics of all of them together."""
     has_foreground, total = [], None
     for each in statistics:
         has_foreground.append(each is not None)
         if each is not None:
             total = each if total is None else total.add_(each)
-    shared = None if total is None else fit_colour_change(total, local=False)
-    yield from (shared if known else None for known in has_foreground)
+    yield from (total if known else None for known in has_foreground)
+
+
+def _settle(
+    edit: Edit, proposal: Proposal, rule: ActingRule | None, picture: Tensor, mask: Tensor, strength: float
+) -> Decision:
+    """Decides, and changes ``[H, W, C]`` in place."""
+    correlation = edit.fit.correlation if edit.fit is not None else None
+    total = None
+    if edit.share and edit.fit is not None:
+        total = ColourChange.everywhere(edit.fit.matrix.to(picture.device)).scaled(edit.share * edit.fit.worth)
+    factor, change = 0.0, proposal.change
+    if change is not None:
+        factor = 1.0 if rule is None else rule.factor(proposal.mean_square)
+        rest = factor * (1 - edit.share)
+        if isinstance(change, Work) and total is None and not _is_grey(picture):
+            _show(change, picture, mask, strength * rest)
+        elif rest:
+            if isinstance(change, Work):
+                change = fit_colour_change(_statistics(change))
+            total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
+    if total is not None:
+        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, mask * strength)
+    return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
+
+
+def _kind(edit: Edit, proposal: Proposal, factor: float) -> str:
+    if edit.known or (proposal.change is None and proposal.reason != "edited"):
+        return "known" if edit.known else proposal.reason
+    if edit.share > 0.5:
+        return "edited" if edit.fit is not None else "unclear"
+    return "pasted" if factor else "left alone"
+
+
+def _is_grey(picture: Tensor) -> bool:
+    """Whether ``[H, W, 3 or more]`` has no colour anywhere."""
+
+    def grey(some: Tensor) -> bool:
+        return bool((some.amax(-1) - some.amin(-1)).max() < NO_COLOUR)
+
+    return grey(picture[::16, ::16, :3]) and all(grey(rows) for rows in picture[..., :3].split(256))
 
 
 def _statistics(work: Work) -> ColourStatistics:
@@ -249,18 +393,16 @@ def _statistics(work: Work) -> ColourStatistics:
     return colour_statistics(source, target, weight)
 
 
-def _apply(change: Work | ColourChange, picture: Tensor, mask: Tensor, strength: float) -> None:
-    """Changes ``[H, W, C]`` in place by a fitted change, or by the generator's picture of the same size."""
-    if isinstance(change, ColourChange):
-        _apply_change(change, picture, mask * strength)
-        return
-    rim = mask.masked_fill(change.foreground, 0)
+def _show(work: Work, picture: Tensor, mask: Tensor, strength: float) -> None:
+    """Changes ``[H, W, C]`` in place to the generator's picture of the same size."""
+    rim = mask.masked_fill(work.foreground, 0)
     if rim.any():  # softer than what the network took for foreground: its colours follow its neighbours'
-        _apply_change(fit_colour_change(_statistics(change)), picture, rim * strength)
-    inside = (mask * strength).masked_fill_(~change.foreground, 0)
+        _apply_change(fit_colour_change(_statistics(work)), picture, rim * strength)
+    inside = (mask * strength).masked_fill_(~work.foreground, 0)
     for channel in range(3):
         plane = picture[..., channel]
-        plane.addcmul_(change.target[channel].sub_(plane), inside)
+        changed = torch.addcmul(plane, work.target[channel] - plane, inside)
+        plane.copy_(torch.where(inside > 0, changed.clamp_(plane.clamp(max=0), plane.clamp(min=1)), plane))
 
 
 def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor) -> None:

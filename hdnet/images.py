@@ -10,6 +10,9 @@ from torch import Tensor
 from .drift import find_drift
 from .masks import fit_mask
 
+VAE_STEP = 8  # pixels; what is left over of a side is cut off, half of it at the top and the left
+BRIGHTEST, DARKEST = 64.0, -0.5  # beyond, a picture in 0..255 or -1..1; highlights of linear light lie between
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -55,24 +58,31 @@ class Frames:
         """4 where the image or its background has an alpha channel, else 3."""
         return max(batch.shape[-1] for batch in (self.image, self.background) if batch is not None)
 
-    def composite_into(self, out: Tensor, index: int, mask: Tensor, strength: float) -> None:
+    def composite_into(self, out: Tensor, index: int, mask: Tensor) -> bool:
         """Writes the image, or the image over its background, into ``[H, W, channels]``.
 
-        Where the image is that background, inpainted, the shift of its tones is taken back by ``strength``.
+        Where the image is that background, inpainted, the shift of its tones is taken back.
+
+        Returns:
+            Whether it was such a picture.
         """
         image = self.image[index % len(self.image)]
         if self.background is None:
             out.copy_(image)
-            return
+            return False
         background = self.background[index % len(self.background)]
         out[..., :3].copy_(background[..., :3])
         foreground = image[..., :3].to(out.dtype)
-        if (drift := find_drift(image, background, mask)) is not None:
-            gain, offset = drift
-            foreground = (foreground * (1 + strength * (gain - 1))).add_(strength * offset).clamp_(0, 1)
+        drift = find_drift(image, background, mask)
+        if drift is not None:
+            foreground = (foreground + foreground @ drift[:, :3].T + drift[:, 3]).clamp_(0, 1)
         out[..., :3].lerp_(foreground, mask[..., None])
-        if self.channels == 4:  # the image's own alpha where it has one
-            out[..., 3] = image[..., 3] if image.shape[-1] == 4 else background[..., 3].to(out.device)
+        if self.channels == 4:  # the image over the background, where the mask lets it be seen
+            below = background[..., 3] if background.shape[-1] == 4 else torch.ones_like(background[..., 0])
+            below = below.to(out.device, out.dtype)
+            cover = image[..., 3].to(out.dtype) if image.shape[-1] == 4 else mask
+            out[..., 3] = torch.where(mask > 0, cover + below * (1 - cover), below)
+        return drift is not None
 
 
 def check_frames(
@@ -80,21 +90,25 @@ def check_frames(
 ) -> Frames:
     """Checks shapes and values and says in one sentence what is wrong.
 
-    A mask ``[H, W]`` counts as a batch of one, ``[B, 1, H, W]`` as ``[B, H, W]``.
+    A mask ``[H, W]`` counts as a batch of one, ``[B, 1, H, W]`` and ``[B, H, W, 1]`` as ``[B, H, W]``. An image of
+    whole multiples of 8 pixels that is at most 7 smaller than its background came through a VAE: it lies in the middle
+    of that background, as ComfyUI's encoder cut it out.
 
     Raises:
         ValueError: A shape does not fit, a value is NaN or infinite, a mask leaves 0..1.
     """
     _check_image(image, "image")
-    mask = _check_mask(mask, "mask")
+    mask = check_mask(mask)
     if background is not None:
         _check_image(background, "background")
-        if background.shape[1:3] != image.shape[1:3]:
+        if _was_cut_by_a_vae(image.shape[1:3], background.shape[1:3]):
+            image, mask = _uncut(image, mask, background)
+        elif background.shape[1:3] != image.shape[1:3]:
             raise ValueError(
                 f"The background is {_size(background)} pixels but the image {_size(image)}; give both the same size."
             )
     if reference_mask is not None:
-        reference_mask = _check_mask(reference_mask, "reference mask")
+        reference_mask = check_mask(reference_mask, "reference mask")
     return Frames(image, mask, background, reference_mask)
 
 
@@ -105,15 +119,49 @@ def _check_image(image: Tensor, name: str) -> None:
     if not image.is_floating_point():
         raise ValueError(f"The {name} must hold floating-point values in 0..1, not {image.dtype}.")
     _check_finite(image, name)
+    low, high = (float(each) for each in image[..., :3].aminmax())
+    if high > BRIGHTEST or low < DARKEST:
+        raise ValueError(
+            f"The {name} must lie in 0..1, but reaches from {low:.3g} to {high:.3g}; "
+            + ("divide it by 255." if low >= DARKEST else "bring -1..1 to 0..1 by adding 1 and halving.")
+        )
 
 
-def _check_mask(mask: Tensor, name: str) -> Tensor:
+def _was_cut_by_a_vae(image: torch.Size, background: torch.Size) -> bool:
+    differs = [outer - inner for inner, outer in zip(image, background)]
+    return any(differs) and all(0 <= each < VAE_STEP for each in differs) and not any(s % VAE_STEP for s in image)
+
+
+def _uncut(image: Tensor, mask: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
+    """The image and its mask at the background's size, with the background's own border."""
+    height, width = image.shape[1:3]
+    top, left = (outer % VAE_STEP // 2 for outer in background.shape[1:3])
+    here = slice(top, top + height), slice(left, left + width)
+    count = max(len(image), len(background))
+    whole = background[..., :3].to(image.device, image.dtype).expand(count, -1, -1, -1)
+    if image.shape[-1] == 4:
+        whole = torch.cat((whole, torch.ones_like(whole[..., :1])), -1)
+    whole = whole.clone()
+    whole[:, here[0], here[1]] = image
+    if mask.shape[1:] != background.shape[1:3]:
+        small = fit_mask(mask, (height, width))
+        mask = small.new_zeros(len(mask), *background.shape[1:3])
+        mask[:, here[0], here[1]] = small
+    else:  # the border is the original's, whatever the mask says
+        border = torch.ones_like(mask)
+        border[:, here[0], here[1]] = 0
+        mask = mask.masked_fill(border > 0, 0)
+    return whole, mask
+
+
+def check_mask(mask: Tensor, name: str = "mask") -> Tensor:
+    """The mask as ``[B, H, W]`` in 0..1; ValueError, in one sentence, where it is none."""
     if isinstance(mask, Tensor) and not mask.is_floating_point():
         mask = mask.float()
     if isinstance(mask, Tensor) and mask.dim() == 2:
         mask = mask[None]
-    if isinstance(mask, Tensor) and mask.dim() == 4 and mask.shape[1] == 1:
-        mask = mask[:, 0]
+    if isinstance(mask, Tensor) and mask.dim() == 4 and 1 in (mask.shape[1], mask.shape[-1]):
+        mask = mask[:, 0] if mask.shape[1] == 1 else mask[..., 0]
     if not isinstance(mask, Tensor) or mask.dim() != 3 or 0 in mask.shape:
         shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
         raise ValueError(f"The {name} must be a tensor [B, H, W], not {shape}.")

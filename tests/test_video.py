@@ -82,7 +82,7 @@ def test_a_mask_may_move_vanish_and_return(harmonize, mode):
     masks = torch.stack([mask.roll(3 * number, 1) for number in range(30)])
     masks[10:18] = 0
     frames = picture.expand(30, -1, -1, -1)
-    result = harmonize(frames, masks, consistency=mode)
+    result = harmonize(frames, masks, consistency=mode, foreground="pasted")
     assert torch.isfinite(result).all()
     assert torch.equal(result[masks == 0], frames[masks == 0])
     change = [(result[number] - picture)[masks[number] > 0.5].abs().mean() for number in (*range(10), *range(18, 30))]

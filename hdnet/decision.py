@@ -1,0 +1,38 @@
+"""What was decided about a picture, for whoever wants to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = {
+    "empty": "the mask is empty, so nothing was changed",
+    "everything": "the mask covers all that could serve as reference, so nothing was changed",
+    "one colour": "the picture has one colour, so nothing was changed",
+    "known": "inpainted: the shift seen outside the mask was taken back, nothing else was changed",
+    "edited": "edited in its place: the colours were fitted across the edge of the mask",
+    "unclear": "said to be edited, but the edge of the mask tells nothing, so nothing was changed",
+    "pasted": "pasted: the colours were judged by the network",
+    "left alone": "pasted: it seems to fit already, so nothing was changed",
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one picture.
+
+    Attributes:
+        kind: One of :data:`KINDS`.
+        correlation: Of the colours on either side of the mask's edge, -1..1; None where that was not asked.
+        proposed: Mean squared change over the foreground that the network proposed, on the scale 0..255; None where it
+            was not asked.
+        factor: How much of a proposal was made, before the strength.
+    """
+
+    kind: str
+    correlation: float | None = None
+    proposed: float | None = None
+    factor: float = 0.0
+
+    def __str__(self) -> str:
+        """A sentence for people."""
+        return KINDS[self.kind]
