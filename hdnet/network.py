@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .acting import ActingRule
 from .config import HDNetConfig
 from .global_dynamics import GlobalDynamics
 from .initialisation import normal_
@@ -48,6 +49,7 @@ class HDNet(nn.Module):
     def __init__(self, config: HDNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.acting: ActingRule | None = None  # when to trust these weights; comes with them
         base = config.base_channels
         widths = [base * factor for factor, _ in ENCODER]
 

@@ -137,12 +137,12 @@ def harmonized(before: np.ndarray, foreground: np.ndarray, harmonize: Harmonize)
     return np.where(foreground[..., None], to_8bit(prediction), before)
 
 
-def by_network(harmonizer, resolution: int | str = "native") -> Harmonize:
-    """A `hdnet.Harmonizer` as a method to evaluate."""
+def by_network(harmonizer, resolution: int | str = "native", **options) -> Harmonize:
+    """A `hdnet.Harmonizer` as a method to evaluate, with options of its call."""
     import torch
 
     def harmonize(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
         image, mask = torch.from_numpy(composite)[None], torch.from_numpy(foreground.astype(np.float32))[None]
-        return harmonizer(image, mask, resolution=resolution)[0].cpu().numpy()
+        return harmonizer(image, mask, resolution=resolution, **options)[0].cpu().numpy()
 
     return harmonize

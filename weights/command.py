@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("input", metavar="IN", help=SOURCE)
     export.add_argument("output", metavar="OUT.pth", type=Path, help="the file to write")
 
+    calibrate = command("calibrate", "find out when to trust weights, on your photographs, and write it into the file")
+    calibrate.add_argument("file", metavar="FILE", type=Path, help="a .safetensors file of your own; written anew")
+    calibrate.add_argument("photos", metavar="PHOTOS", type=Path, help="photographs: images/ and masks/")
+    calibrate.add_argument("--count", type=int, default=176, help="composites of each kind (default: %(default)s)")
+
     fetch = command("fetch", "download from the Hugging Face Hub and say where the file is")
     fetch.add_argument("name", metavar="NAME", help="hub:owner/repo[/file][@revision], or a known name")
     fetch.add_argument("--folder", type=Path, metavar="DIR", help="where to keep it (default: the Hub's cache)")
@@ -111,6 +116,17 @@ def _export(args: argparse.Namespace) -> int:
     _check_extension(args.output, ".pth")
     write_published(load_network(args.input), args.output)
     print(f"Wrote {args.output}")
+    return 0
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from ..training.calibrate import calibrate
+
+    _check_extension(args.file, ".safetensors")
+    rule, said = calibrate(args.file, args.photos, args.count, lambda results: tqdm(results, unit="pair", disable=None))
+    print(f"low {rule.low:g}, high {rule.high:g}, strength {rule.strength:g}: {said}")
     return 0
 
 

@@ -7,6 +7,7 @@ key                meaning
 =================  ==========================================================================
 local_dynamics     ``paper`` or ``published`` (see :class:`~..hdnet.HDNetConfig`)
 neighbours         K, ``1`` to ``9``
+acting             when to trust the network, ``low high strength`` (:class:`~..hdnet.acting.ActingRule`)
 title              a line for people
 licence            SPDX name of the licence of the weights
 training_data      what they were trained on, with sources and terms
@@ -49,6 +50,8 @@ def save_network(
 
     config = network.config
     facts = {"format": "harmonize-composite", "neighbours": str(config.neighbours)}
+    if network.acting is not None:
+        facts["acting"] = str(network.acting)
     if config.local_dynamics:
         facts["local_dynamics"] = config.local_dynamics
     kind = getattr(torch, dtype)
@@ -76,12 +79,19 @@ def read_network(path: str | Path) -> HDNet:
             or not finite.
     """
     tensors, metadata = _read(path)
+    from ..hdnet.acting import ActingRule
     from .published import from_published, looks_published
 
     if looks_published(tensors):
         tensors = from_published(tensors)
         metadata = {"local_dynamics": "published", **metadata}
-    return build_network(tensors, metadata, str(path))
+    network = build_network(tensors, metadata, str(path))
+    if text := metadata.get("acting"):
+        try:
+            network.acting = ActingRule.from_text(text)
+        except ValueError as error:
+            raise WeightsError(f"{path}: its metadata holds a rule that cannot be used. {error}") from error
+    return network
 
 
 def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
