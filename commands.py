@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .hdnet.decision import Decision
+
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize image`."""
@@ -85,10 +87,17 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=_strength,
         default=1.0,
-        help="from 0, no change, to 1, all of it (default: %(default)s)",
+        help="0 changes nothing, 1 makes the change, 2 twice the change (default: %(default)s)",
     )
     parser.add_argument(
         "--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge by this many (default: 0)"
+    )
+    parser.add_argument(
+        "--foreground",
+        choices=("auto", "pasted", "edited"),
+        default="auto",
+        help="edited: inpainted or recoloured in its place, fitted across the edge of the mask; pasted: an object from "
+        "elsewhere, always changed; auto: sees which it is, and leaves alone what seems to fit (default: %(default)s)",
     )
     parser.add_argument("--invert-mask", action="store_true", help="for masks that are black where the foreground is")
     parser.add_argument(
@@ -115,7 +124,10 @@ def run_image(args: argparse.Namespace) -> int:
         reference = read_mask(args.reference_mask)
         check_same_shape(picture, args.composite, reference, args.reference_mask)
     harmonize = _harmonizer(args)
-    save_picture(harmonize(picture, mask, background=background, reference_mask=reference), args.output, info)
+    decisions: dict[int, Decision] = {}
+    result = harmonize(picture, mask, background=background, reference_mask=reference, decided=decisions.__setitem__)
+    save_picture(result, args.output, info)
+    print(f"{args.output}: {decisions[0]}")
     return 0
 
 
@@ -179,6 +191,7 @@ def _harmonizer(args: argparse.Namespace) -> Callable[..., Tensor]:
             resolution=args.resolution,
             strength=args.strength,
             feather=args.feather,
+            foreground=args.foreground,
             **others,
         )
 
@@ -208,6 +221,6 @@ def _strength(text: str) -> float:
         strength = float(text)
     except ValueError:
         strength = -1
-    if not 0 <= strength <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number in 0..1, not {text!r}")
+    if not 0 <= strength <= 2:
+        raise argparse.ArgumentTypeError(f"must be a number in 0..2, not {text!r}")
     return strength

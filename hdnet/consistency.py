@@ -11,9 +11,26 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from .colour_transfer import ColourStatistics
 
 SMOOTH_REACH = 12  # frames before and after; the Gaussian's standard deviation is half of it
+
+FEWEST_FRAMES = 3
+ALIKE = 0.06  # mean difference of neighbouring frames, seen at 32 x 32
+MOSTLY = 0.75  # of the neighbours; the rest may be cuts
+
+
+def looks_like_film(images: Tensor) -> bool:
+    """Whether images ``[B, H, W, 3 or 4]`` are frames of a film: three or more, most of them like their neighbour."""
+    if len(images) < FEWEST_FRAMES:
+        return False
+    small = torch.stack([F.adaptive_avg_pool2d(each[..., :3].float().permute(2, 0, 1), 32) for each in images])
+    difference = small.diff(dim=0).abs().mean((1, 2, 3))
+    return float((difference < ALIKE).float().mean()) >= MOSTLY
 
 
 def smooth_statistics(

@@ -21,7 +21,7 @@ from .colour_transfer import (
     colour_statistics,
     fit_colour_change,
 )
-from .consistency import smooth_statistics
+from .consistency import looks_like_film, smooth_statistics
 from .decision import Decision
 from .images import Frames, check_frames
 from .masks import bounding_box, feather_mask
@@ -30,7 +30,7 @@ from .seam import SeamFit, fit_seam, seam_pairs
 
 logger = logging.getLogger(__name__)
 
-CONSISTENCY = ("per_frame", "uniform", "smooth")
+CONSISTENCY = ("per_frame", "uniform", "smooth", "auto")
 FOREGROUND = ("auto", "pasted", "edited")
 MAX_STRENGTH = 2.0
 NO_COLOUR = 1.5 / 255  # channels closer than this everywhere: a picture without colour
@@ -109,7 +109,8 @@ class Harmonizer:
             strength: 0 returns the (pasted) image, 1 makes the change, 2 twice the change.
             feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
             consistency: ``"per_frame"`` treats every image by itself; ``"uniform"`` fits one change to all of
-                them; ``"smooth"`` lets the change vary slowly over the batch, as frames of a film.
+                them; ``"smooth"`` lets the change vary slowly over the batch, as frames of a film; ``"auto"`` is
+                smooth where neighbouring images are alike.
             foreground: ``"edited"`` for a region inpainted or recoloured in its place, ``"pasted"`` for an object from
                 elsewhere, which is always acted on; ``"auto"`` sees which it is, and leaves alone what seems to fit.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
@@ -132,6 +133,8 @@ class Harmonizer:
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
 
+        if consistency == "auto":
+            consistency = "smooth" if looks_like_film(frames.image) else "per_frame"
         known = [frames.composite_into(out[index], index, frames.mask_of(index)) for index in range(count)]
         edits = _find_edits(out, frames, known, consistency, foreground)
         asked = (_ask(frames, index, out[index], edits[index], working) for index in range(count))

@@ -17,4 +17,4 @@ class HarmonizeCompositeExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_model_folder()  # older cores do not call on_load
-        return [HDNetLoadModel, HDNetHarmonizeComposite, HDNetCompare, HDNetExample]
+        return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample]

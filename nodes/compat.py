@@ -1,11 +1,14 @@
 """Differences between ComfyUI versions, found by looking, not by version numbers."""
 
 import dataclasses
+import logging
 
 import comfy.model_management
 import comfy.model_patcher
 import torch
 from comfy_api.latest import io
+
+logger = logging.getLogger(__name__)
 
 
 def patched(network: torch.nn.Module):
@@ -52,3 +55,13 @@ def is_out_of_memory(error: Exception) -> bool:
     # the CPU's and Apple's allocators have no exception of their own
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+
+
+def show_text(node, text: str) -> None:
+    """Shows a text on the node itself, where this core can; `node` is its class while it executes."""
+    try:
+        from server import PromptServer
+
+        PromptServer.instance.send_progress_text(text, node.hidden.unique_id)
+    except (ImportError, AttributeError, TypeError):  # an older core, or none, as in tests
+        logger.info("%s", text)

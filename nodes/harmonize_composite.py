@@ -1,6 +1,7 @@
 """HDNetHarmonizeComposite: image and mask in, harmonized image out."""
 
 import logging
+from collections import Counter
 from contextlib import contextmanager
 
 import comfy.model_management
@@ -9,9 +10,11 @@ import torch
 from comfy_api.latest import io
 
 from ..hdnet import Harmonizer
-from ..hdnet.harmonizer import CONSISTENCY
+from ..hdnet.decision import KINDS, Decision
+from ..hdnet.harmonizer import CONSISTENCY, FOREGROUND
+from ..hdnet.images import check_mask
 from ..hdnet.masks import feather_mask, fit_mask
-from .compat import advanced, as_output, check_connected, is_out_of_memory, supported
+from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
 
@@ -38,7 +41,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     tooltip="White (1) is the foreground, the part to change. Load Image gives the transparent part "
-                    "of a cut-out, which is its background: switch on invert_mask then.",
+                    "of a cut-out, which is its background; paint a mask in the MaskEditor, or connect the one of "
+                    "inpainting.",
                 ),
                 HDNetModel.Input(
                     "model",
@@ -50,7 +54,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     "background",
                     optional=True,
                     tooltip="The original picture, after inpainting. The image is pasted onto it by the mask, so "
-                    "everything outside is the original again, and the shift of tones that the VAE made is taken back.",
+                    "everything outside is the original again. The shift of tones that the VAE made is taken back in "
+                    "full, whatever the strength, and nothing else is changed unless foreground says pasted.",
                 ),
                 io.Mask.Input(
                     "reference_mask",
@@ -62,9 +67,9 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     "strength",
                     default=1.0,
                     min=0.0,
-                    max=1.0,
+                    max=2.0,
                     step=0.05,
-                    tooltip="0 leaves the colours as they are, 1 changes them fully.",
+                    tooltip="0 leaves the colours as they are, 1 makes the change, 2 twice the change.",
                 ),
                 io.Combo.Input(
                     "resolution",
@@ -90,26 +95,44 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     io.Combo.Input(
                         "batch_mode",
                         options=list(CONSISTENCY),
-                        default="per_frame",
+                        default="auto",
                         optional=True,
-                        tooltip="per_frame: every image by itself. smooth: for video, the change varies slowly and "
-                        "does not flicker. uniform: one change for all.",
+                        tooltip="auto: smooth where neighbouring images are alike, as in a film. per_frame: every "
+                        "image by itself. smooth: the change varies slowly and does not flicker. uniform: one change "
+                        "for all.",
                     )
+                ),
+                io.Combo.Input(
+                    "foreground",
+                    options=list(FOREGROUND),
+                    default="auto",
+                    optional=True,
+                    tooltip="auto: looks at the edge of the mask, and leaves alone what seems to fit. edited: the "
+                    "region was inpainted or recoloured in its place; its colours are fitted across the edge. pasted: "
+                    "an object from elsewhere; always changed.",
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The harmonized image."),
                 io.Mask.Output(display_name="mask", tooltip="The mask as it was used: inverted, resized, feathered."),
             ],
+            hidden=[io.Hidden.unique_id],
             **supported(
                 search_aliases=[
                     "harmonize",
                     "match foreground",
                     "composite",
+                    "paste object",
                     "color match",
                     "colour match",
-                    "relight",
+                    "color correction",
+                    "inpaint",
                     "inpaint blend",
+                    "seam",
+                    "颜色匹配",
+                    "调色",
+                    "融合",
+                    "接缝",
                 ]
             ),
         )
@@ -132,11 +155,16 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         reference_mask=None,
         feather=0,
         batch_mode="per_frame",
+        foreground="auto",
     ) -> io.NodeOutput:
         check_connected(image=image, mask=mask)
         if resolution not in RESOLUTIONS:
             raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
+        if batch_mode not in CONSISTENCY:
+            raise ValueError(f"The batch_mode must be one of {', '.join(CONSISTENCY)}, not {batch_mode!r}.")
+        mask = check_mask(mask)
         mask = feather_mask(fit_mask(1 - mask.float() if invert_mask else mask, image.shape[1:3]), feather)
+        decisions: dict[int, Decision] = {}
         if background is not None:
             check_connected(background=background)
         harmonized = harmonize(
@@ -148,8 +176,21 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             strength=strength,
             resolution=resolution,
             consistency=batch_mode,
+            foreground=foreground,
+            decided=decisions.__setitem__,
         )
-        return io.NodeOutput(as_output(harmonized.clamp_(0, 1)), as_output(mask))
+        show_text(cls, summary([decisions[index] for index in sorted(decisions)]))
+        return io.NodeOutput(as_output(harmonized), as_output(mask))
+
+
+def summary(decisions: list[Decision]) -> str:
+    """What was decided about the images of a batch, for the node: each sentence once, with how many it is true of."""
+    kinds = Counter(decision.kind for decision in decisions)
+    sentences = {kind: f"{KINDS[kind].capitalize()}." for kind in kinds}
+    lines = [f"{kinds[kind]} × {text}" if len(kinds) > 1 else text for kind, text in sentences.items()]
+    if "left alone" in kinds:
+        lines.append("To change it all the same, set foreground to pasted.")
+    return "\n".join(lines)
 
 
 def harmonize(

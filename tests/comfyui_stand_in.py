@@ -40,6 +40,7 @@ class Schema:
     inputs: list = None
     outputs: list = None
     description: str = ""
+    hidden: list = None
 
 
 class Socket:
@@ -50,6 +51,7 @@ class Socket:
 
 def _io():
     io = types.SimpleNamespace(Schema=Schema, ComfyNode=object, NodeOutput=lambda *results: results)
+    io.Hidden = types.SimpleNamespace(unique_id="UNIQUE_ID")
     io.Custom = lambda name: types.SimpleNamespace(Input=Socket, Output=Socket)
     for name in ("Image", "Mask", "Float", "Int", "Combo", "String", "Boolean"):
         setattr(io, name, io.Custom(name))

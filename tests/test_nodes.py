@@ -109,7 +109,11 @@ def test_results_come_in_the_type_that_the_core_keeps(harmonize, pack, monkeypat
 
 def test_results_stay_in_range(harmonize):
     image = picture() * 1.4 - 0.2
-    result, _ = harmonize(image, square())
+    mask = square()
+    result, _ = harmonize(image, mask)
+    assert torch.equal(result[mask == 0], image[mask == 0])  # beyond white and black too
+    assert image.min() <= result.min() and result.max() <= image.max()
+    result, _ = harmonize(image.clamp(0, 1), mask, strength=2.0)
     assert 0 <= result.min() and result.max() <= 1
 
 
@@ -145,12 +149,11 @@ def test_a_shift_of_tones_that_shows_outside_the_mask_is_taken_back_inside(harmo
     brighter = torch.tensor([1.0, 1.03, 0.98]).view(3, 1, 1, 1)
     inpainted = (original * GAIN * brighter + OFFSET).clamp(0, 1).to(dtype)
     result, _ = harmonize(inpainted, mask, background=original)
-    expected, _ = harmonize(original, mask, background=original)
     assert torch.equal(result[:, mask[0] == 0], original[:, mask[0] == 0])
     one, _ = harmonize(inpainted[:1], mask, background=original[:1].to(dtype))
-    for harmonized in (result, one):  # on average: rounding to float16 can change which neighbour is nearest
-        apart = (harmonized.float() - expected[: len(harmonized)])[:, mask[0] == 1].abs()
-        assert apart.mean() < 0.003
+    for harmonized in (result, one):
+        apart = (harmonized.float() - original[: len(harmonized)])[:, mask[0] == 1].abs()
+        assert apart.mean() < 0.006  # 8-bit levels are 0.004 apart
 
 
 def test_what_is_another_picture_or_was_meant_keeps_its_colours(pack):
@@ -166,16 +169,17 @@ def test_what_is_another_picture_or_was_meant_keeps_its_colours(pack):
         (shifted, image, nothing),
     ):
         assert find_drift(before[0], original[0], covered[0]) is None
-    gain, offset = find_drift(shifted[0], image[0], mask[0])
-    torch.testing.assert_close(gain, 1 / GAIN, rtol=0, atol=0.05)
-    torch.testing.assert_close(offset, -OFFSET / GAIN, rtol=0, atol=0.03)
+    matrix = find_drift(shifted[0], image[0], mask[0])
+    torch.testing.assert_close(matrix[:, :3], torch.diag(1 / GAIN - 1), rtol=0, atol=0.05)
+    torch.testing.assert_close(matrix[:, 3], -OFFSET / GAIN, rtol=0, atol=0.03)
 
 
-def test_with_strength_0_the_inpainted_part_stays_as_it_came(harmonize):
+def test_the_shift_is_taken_back_whatever_the_strength(harmonize):
     original, mask = 0.1 + 0.8 * picture(), square()
     inpainted = (original * GAIN + OFFSET).clamp(0, 1)
-    result, _ = harmonize(inpainted, mask, background=original, strength=0.0)
-    torch.testing.assert_close(result, torch.where(mask[..., None] > 0, inpainted, original))
+    for strength in (0.0, 1.0):
+        result, _ = harmonize(inpainted, mask, background=original, strength=strength)
+        assert (result - original).abs().mean() < 0.1 * (inpainted - original)[mask > 0].abs().mean()
 
 
 def test_inputs_are_never_written(harmonize):
@@ -192,7 +196,7 @@ def test_inputs_are_never_written(harmonize):
     [
         ({"resolution": "300"}, "resolution"),
         ({"batch_mode": "none"}, "consistency|batch"),
-        ({"strength": 2.0}, "strength"),
+        ({"strength": 2.5}, "strength"),
         ({"background": picture(20, 20)}, "background"),
     ],
 )
@@ -438,6 +442,7 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "invert_mask",
             "feather",
             "batch_mode",
+            "foreground",
         ],
         "HDNetCompare": ["before", "after", "layout", "position"],
         "HDNetExample": ["example"],
