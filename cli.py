@@ -9,6 +9,7 @@ import argparse
 import errno
 import importlib
 import logging
+import os
 import sys
 import warnings
 
@@ -47,12 +48,20 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):  # what a code page lacks must not lose the rest
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     logging.basicConfig(level=logging.WARNING, format="harmonize: %(message)s", stream=sys.stderr, force=True)
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # up to the limit that raises
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         args = _parser(arguments).parse_args(arguments)
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("harmonize: interrupted", file=sys.stderr)
         return 130

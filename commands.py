@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize image`."""
     parser.epilog = (
-        "The mask is white where the foreground is; an alpha channel serves as a mask too. Outside the mask every "
+        "The mask is white where the foreground is; an alpha channel serves as a mask too. Pictures may have up to 128 "
+        "megapixels. Outside the mask every "
         "pixel stays as it is; PNG, TIFF, BMP and WebP (lossless here) keep that exactly, JPEG and AVIF nearly."
     )
     parser.add_argument("composite", metavar="COMPOSITE", type=Path, help="the picture with its pasted foreground")
@@ -39,6 +40,7 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="white = the part that the foreground shall match (default: all the rest)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the files given")
     _add_common_arguments(parser)
 
 
@@ -111,15 +113,27 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_image(args: argparse.Namespace) -> int:
     """Harmonizes one picture."""
-    from .pictures import check_output, check_same_shape, read_mask, read_picture, save_picture
+    from dataclasses import replace
+
+    from .pictures import check_output, check_same_shape, read_mask, read_picture, save_picture, to_profile_of
 
     check_output(args.output)
+    _check_not_an_input(args)
     picture, info = read_picture(args.composite)
     mask = read_mask(args.mask)
     check_same_shape(picture, args.composite, mask, args.mask)
     background = reference = None
     if args.background:
-        background, _ = read_picture(args.background)
+        background, below = read_picture(args.background)
+        picture = to_profile_of(picture, info, below)
+        # outside the mask the file holds the background's values, and so what its file says of them
+        info = replace(
+            info,
+            icc_profile=below.icc_profile,
+            chunks=below.chunks,
+            bits=max(info.bits, below.bits),
+            grey=info.grey and below.grey,
+        )
     if args.reference_mask:
         reference = read_mask(args.reference_mask)
         check_same_shape(picture, args.composite, reference, args.reference_mask)
@@ -129,6 +143,12 @@ def run_image(args: argparse.Namespace) -> int:
     save_picture(result, args.output, info)
     print(f"{args.output}: {decisions[0]}")
     return 0
+
+
+def _check_not_an_input(args: argparse.Namespace) -> None:
+    given = [args.composite, args.mask, args.background, args.reference_mask]
+    if not args.overwrite and args.output.resolve() in [path.resolve() for path in given if path]:
+        raise ValueError(f"{args.output}: this would overwrite a file given; name another, or add --overwrite.")
 
 
 def run_folder(args: argparse.Namespace) -> int:

@@ -19,6 +19,8 @@ Item = TypeVar("Item")
 
 # Pictures that may wait in memory on either side of the network; each side has as many threads.
 DEPTH = 2
+MASK_ENDINGS = ("_mask", "-mask", ".mask", " mask", "_matte", "_alpha")
+MASK_BEGINNINGS = ("mask_", "mask-")
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,19 @@ def check_folders(composites: Path, masks: Path, output: Path) -> None:
 
 
 def find_jobs(composites: Path, masks: Path, output: Path) -> list[Job]:
-    """Matches NAME.* to the mask NAME.*, or as in iHarmony4 NAME_K_J.* to NAME_K.*, in the order of names.
+    """Matches NAME.* to the mask NAME.*, NAME_mask.* or, as in iHarmony4, NAME_K_J.* to NAME_K.*; in order of names.
+
+    Where both folders are one, files that end in "mask" are masks, the others pictures, and none is its own mask.
 
     Raises:
         ValueError: There is no picture, or no picture has a mask.
     """
-    by_name = {path.stem: path for path in _pictures(masks)}
+    one_folder = composites.resolve() == masks.resolve()
+    by_name = {path.stem: path for path in _pictures(masks) if not one_folder or _names_a_mask(path)}
     jobs = [
-        Job(path, by_name.get(path.stem) or by_name.get(path.stem.rpartition("_")[0]), output / path.name)
+        Job(path, _mask_of(path.stem, by_name), output / path.name)
         for path in _pictures(composites)
+        if not (one_folder and _names_a_mask(path))
     ]
     if not jobs:
         raise ValueError(f"{composites}: there are no pictures ({' '.join(FORMATS)}) in this folder.")
@@ -112,6 +118,18 @@ def _read(job: Job) -> tuple[Tensor, Tensor, PictureInfo]:
     mask = read_mask(job.mask)
     check_same_shape(picture, job.composite, mask, job.mask)
     return picture, mask, info
+
+
+def _names_a_mask(path: Path) -> bool:
+    return path.stem.lower().endswith(MASK_ENDINGS) or path.stem.lower().startswith(MASK_BEGINNINGS)
+
+
+def _mask_of(name: str, masks: dict[str, Path]) -> Path | None:
+    """The mask of a picture by this name."""
+    candidates = [name, *(f"{name}{end}" for end in MASK_ENDINGS), *(f"{begin}{name}" for begin in MASK_BEGINNINGS)]
+    candidates.append(name.rpartition("_")[0])
+    lower = {stem.lower(): path for stem, path in masks.items()}
+    return next((masks.get(each) or lower.get(each.lower()) for each in candidates if each.lower() in lower), None)
 
 
 def _failed(error: Exception) -> Future:

@@ -37,7 +37,7 @@ def calibrate(weights: Path, photographs: Path, count: int = 176, progress=iter)
     """
     network = load_network(weights)
     network.acting = None
-    source = Photographs(photographs, "val")
+    source = Photographs(photographs, "choose")
     method = by_network(Harmonizer(network), 256, foreground="pasted")
     groups = [
         evaluate(cases_in_use(source, kind, count), {NETWORK: method}, "composite-background", progress=progress)[0]

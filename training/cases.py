@@ -14,7 +14,7 @@ VALIDATION_PAIRS = 160
 
 
 def find_cases(
-    root: str | Path, size: int | None = 256, limit: int | None = None, kind: str = "", split: str = "val"
+    root: str | Path, size: int | None = 256, limit: int | None = None, kind: str = "", split: str = "choose"
 ) -> list[Case]:
     """The cases that a folder offers.
 
@@ -24,7 +24,7 @@ def find_cases(
         size: Of the square that pictures are resized to; None keeps their own size.
         limit: At most this many pairs; the first of each subset, evenly. Of photographs, the number of composites.
         kind: Of the composites of photographs, as they are in use, see `in_use`; "" for those of training.
-        split: Of the photographs: "val", by which weights are chosen, or "test", for figures to quote.
+        split: Of the photographs, for a kind: "choose", by which weights are chosen, or "quote", for figures to quote.
 
     Raises:
         ValueError: If the folder is laid out in neither way, or files are missing (all are named at once).
@@ -33,10 +33,9 @@ def find_cases(
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder.")
     if (root / "images").is_dir() and (root / "masks").is_dir():
-        photographs = Photographs(root, split)
         if kind:
-            return cases_in_use(photographs, kind, limit or COUNT)
-        return validation_cases(photographs, limit or VALIDATION_PAIRS, size)
+            return cases_in_use(Photographs(root, split), kind, limit or COUNT)
+        return validation_cases(Photographs(root, "val"), limit or VALIDATION_PAIRS, size)
     if kind:
         raise ValueError(f"{root}: --kind makes composites of photographs, which need images/ and masks/.")
     cases = [Case(pair.name, pair.subset, lambda pair=pair: pair.load(size)) for pair in find_pairs(root, "test")]

@@ -63,9 +63,8 @@ def save_checkpoint(path: Path, progress: Progress, **parts) -> None:
 
 def remove_partial_files(folder: Path) -> None:
     """Removes what a run that was killed had begun to write."""
-    for name in ("checkpoint.pt", "weights.safetensors", "best.safetensors", "options.toml"):
-        for part in folder.glob(f".{name}.*"):
-            part.unlink()
+    for part in folder.glob(".*.part"):
+        part.unlink()
 
 
 def what_is_kept(path: Path) -> str:

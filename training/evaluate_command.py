@@ -52,9 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--split",
-        choices=("val", "test"),
-        default="val",
-        help="photographs to choose weights by, or those kept back for figures to quote (default: %(default)s)",
+        choices=("choose", "quote"),
+        default="choose",
+        help="for --kind: photographs to choose weights by, or those kept back for figures to quote "
+        "(default: %(default)s)",
     )
     parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the figures as JSON")
     parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")

@@ -23,6 +23,7 @@ from PIL import Image
 from .augment import USUAL, Augmentation
 from .image_files import EXTENSIONS, read_mask, read_rgb, resize_mask, resize_picture
 from .splits import held_out
+from .text_files import read_text
 
 SPLITS = ("train", "val", "test")
 VALIDATION_SHARE = 0.02
@@ -210,7 +211,7 @@ def _read_lists(root, lists, split, contents) -> list[tuple[str, str]]:
         )
     wanted = []
     for path, subset in lists:
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
+        for line in read_text(path).splitlines():
             *folders, file = PurePosixPath(line.strip().replace("\\", "/")).parts or [""]
             if file:
                 wanted.append((subset or _subset_of(folders, file, contents), file))
@@ -241,7 +242,8 @@ class Contents:
             if (folder / name).is_dir():
                 # Of two files with one stem, the one whose ending is first in EXTENSIONS.
                 for file in sorted(os.listdir(folder / name), key=_rank, reverse=True):
-                    files[os.path.splitext(file)[0]] = file
+                    if not file.startswith("."):  # side files of macOS are named like the pictures
+                        files[os.path.splitext(file)[0]] = file
             self.files.append(files)
 
     def composites(self) -> list[str]:

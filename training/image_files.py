@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
+from .. import pictures
 from ..weights.whole_files import write_whole
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+MASK_EXTENSIONS = (*EXTENSIONS, ".bmp", ".tif", ".tiff", ".gif")
 
 # What Pillow raises for broken files, across formats and versions.
 _BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -28,12 +31,12 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def read_mask(path: Path) -> Image.Image:
-    """Read a mask as 8-bit grey, 0 or 255; PictureError when it cannot be read."""
+    """Read a mask as 8-bit grey, 0 or 255, as `pictures.read_mask` does; PictureError when it cannot be read."""
     try:
-        with Image.open(path) as mask:
-            return mask.convert("L").point(lambda value: 255 * (value > 127))
+        values = pictures.read_mask(path)[0].numpy()
     except _BROKEN as error:
         raise PictureError(f"{path}: cannot be read as a mask ({error}).") from error
+    return Image.fromarray(np.where(values > 0.5, np.uint8(255), np.uint8(0)))
 
 
 def resize_picture(picture: Image.Image, size: int, box=None) -> Image.Image:

@@ -31,7 +31,7 @@ def open_source(
     """The pairs of a folder, be it photographs with masks or a data set like iHarmony4.
 
     Args:
-        split: "train" or "val".
+        split: "train", "val", or "choose": of photographs the half of "val" by which weights are chosen.
         augmentation: what `sample` may change.
         untouched, pasted, camera: of photographs, the kinds of their pairs; see `Photographs`.
 
@@ -44,7 +44,7 @@ def open_source(
     if (root / "images").is_dir():
         return Photographs(root, split, augmentation, untouched, pasted, camera)
     if (root / "composite_images").is_dir() or any(root.glob("*/composite_images")):
-        return IHarmony4(root, split, augmentation=augmentation)
+        return IHarmony4(root, "val" if split == "choose" else split, augmentation=augmentation)
     raise ValueError(
         f"{root}: no pairs here; expected images/ and masks/, or SUBSET/composite_images/, "
         "SUBSET/masks/ and SUBSET/real_images/."

@@ -7,7 +7,6 @@ training and what for validation; without one, a hash of the name decides.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Set
 from dataclasses import replace
@@ -18,14 +17,17 @@ from PIL import Image
 
 from .augment import USUAL, Augmentation, Box, soften_edge
 from .camera import Camera, change_camera
-from .image_files import EXTENSIONS, PictureError, read_mask, read_rgb, resize_mask, resize_picture
+from .image_files import EXTENSIONS, MASK_EXTENSIONS, PictureError, read_mask, read_rgb, resize_mask, resize_picture
 from .paste import Layers, compose, inaccurate, place_in, take_apart, with_halo
 from .recolour import recolour
 from .splits import held_out
+from .text_files import read_table
 
 log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
+HALVES = ("choose", "quote")  # of what is held out
+FEWEST_TO_HALVE = 20  # photographs with masks
 REFERENCE_COLOURS = 1024
 BOLDNESS = (0.6, 1.0, 1.6, 2.2)  # of a pasted object's camera: from mild to plainly off
 OTHER_LIGHT = 0.25  # share of pasted composites whose whole scene is seen by another camera, truth and all
@@ -37,8 +39,8 @@ class Photographs:
 
     Args:
         root: folder with `images/` and `masks/`.
-        split: "train", "val" for choosing among weights, or "test" for figures to quote. Where a manifest names no
-            "test", the half of its "val" is kept for that, by groups.
+        split: "train"; "val", what is held out; or one half of that: "choose", by which weights are chosen, or
+            "quote", for figures to quote.
         augmentation: what `sample` may change beside the colours.
         untouched: share of its pairs whose composite is the photograph itself, so that a
             network also learns to leave a harmonious picture alone.
@@ -59,8 +61,8 @@ class Photographs:
         pasted: float = 0.0,
         camera: float = 0.7,
     ):
-        if split not in ("train", "val", "test"):
-            raise ValueError(f"The split must be 'train', 'val' or 'test', not {split!r}.")
+        if split not in ("train", "val", *HALVES):
+            raise ValueError(f"The split must be 'train', 'val', 'choose' or 'quote', not {split!r}.")
         self.root = Path(root)
         self.augmentation = augmentation
         self.untouched = untouched
@@ -73,7 +75,11 @@ class Photographs:
         self.masks = [masks.get(name, []) for name in names]
         self.with_masks = [i for i, found in enumerate(self.masks) if found]
         if not self.with_masks:
-            raise ValueError(f"{self.root}: no photograph of the split '{split}' has a mask.")
+            there = sum(1 for _ in (self.root / "masks").iterdir())
+            raise ValueError(
+                f"{self.root}: no photograph of the split '{split}' has a mask; masks/ holds {there} files, and those "
+                "of NAME.jpg are named NAME.png or NAME_0.png, NAME_1.png and so on."
+            )
         self._references: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -266,13 +272,23 @@ def _find_pictures(root: Path) -> dict[str, Path]:
     for folder in (root / "images", root / "masks"):
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder; photographs need images/ and masks/.")
-    return {path.stem: path for path in sorted((root / "images").iterdir()) if path.suffix.lower() in EXTENSIONS}
+    return {path.stem: path for path in _files(root / "images", EXTENSIONS)}
+
+
+def _files(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
+    """Pictures in a folder; those whose names begin with a dot are side files of macOS."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in extensions and not p.name.startswith("."))
+
+
+def _stem(name: str, known: Set[str]) -> str:
+    """The name of a photograph, as a manifest may give it with its ending or its folder."""
+    return name if name in known else Path(name.replace("\\", "/")).stem
 
 
 def _find_masks(root: Path, pictures: dict[str, Path]) -> dict[str, list[Path]]:
-    """Masks of each picture: NAME.png, or NAME_K.png where K is one word."""
+    """Masks of each picture: NAME, or NAME_K where K is one word; of any ending, in any case."""
     masks: dict[str, list[Path]] = {}
-    for path in sorted((root / "masks").glob("*.png")):
+    for path in _files(root / "masks", MASK_EXTENSIONS):
         name = path.stem if path.stem in pictures else path.stem.rpartition("_")[0]
         if name in pictures:
             masks.setdefault(name, []).append(path)
@@ -282,21 +298,21 @@ def _find_masks(root: Path, pictures: dict[str, Path]) -> dict[str, list[Path]]:
 def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Path]]) -> list[str]:
     manifest = root / "manifest.csv"
     if manifest.is_file():
-        with open(manifest, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        if not rows or not {"id", "split"} <= rows[0].keys():
-            raise ValueError(f"{manifest}: needs the columns 'id' and 'split'.")
-        known = {row["split"] for row in rows}
-        if split != "train" and "test" not in known:
-            held = [row for row in rows if row["split"] == "val"]
-            kept_back = held_out((row.get("group") or row["id"] for row in held), 0.5)
-            wanted = {row["id"] for row in held if ((row.get("group") or row["id"]) in kept_back) == (split == "test")}
-        else:
-            wanted = {row["id"] for row in rows if row["split"] == split}
+        rows = [row | {"id": _stem(row["id"], names)} for row in read_table(manifest, {"id", "split"})]
+        wanted = {row["id"] for row in rows if row["split"] == ("val" if split in HALVES else split)}
+        groups = {row["id"]: row.get("group") or row["id"] for row in rows}
+        wanted = _half(wanted & names, split, masks, groups)
         return sorted(names & wanted)
     # Apart, so that what is held out has masks.
     validation = held_out(masks, VALIDATION_SHARE) | held_out(names - masks.keys(), VALIDATION_SHARE)
     if split == "train":
         return sorted(names - validation)
-    kept_back = held_out(validation & masks.keys(), 0.5) | held_out(validation - masks.keys(), 0.5)
-    return sorted(name for name in validation if (name in kept_back) == (split == "test"))
+    return sorted(_half(validation, split, masks, {}))
+
+
+def _half(names: Set[str], split: str, masks: dict[str, list[Path]], groups: dict[str, str]) -> Set[str]:
+    """One half of the held-out names, the members of a group on one side; all of them where that would be too few."""
+    if split not in HALVES or len(names & masks.keys()) < FEWEST_TO_HALVE:
+        return names
+    kept_back = held_out((groups.get(name, name) for name in names), 0.5)
+    return {name for name in names if (groups.get(name, name) in kept_back) == (split == "quote")}

@@ -35,7 +35,7 @@ class Validation:
 
     def __init__(self, root: str, count: int, size: int, process: int = 0, processes: int = 1, **kinds: float) -> None:
         try:
-            pairs = validation_set(open_source(root, "val", **kinds), count, size=size) if count else []
+            pairs = validation_set(open_source(root, "choose", **kinds), count, size=size) if count else []
         except ValueError as error:
             raise ValueError(f"{error} To train without validation, set validation_pairs=0.") from error
         pairs = [pair for pair in pairs if (pair["mask"] > 127).any()]  # some foregrounds vanish when small

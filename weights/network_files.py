@@ -20,6 +20,7 @@ source             paper, or where a converted checkpoint came from
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,18 @@ def save_network(
         facts["local_dynamics"] = config.local_dynamics
     kind = getattr(torch, dtype)
     tensors = {name: tensor.detach().cpu().to(kind).contiguous() for name, tensor in network.state_dict().items()}
-    data = save(tensors, {**(metadata or {}), **facts})
+    data = _in_order(save(tensors, {**(metadata or {}), **facts}))
     write_whole(path, lambda file: file.write(data))
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file whose metadata are sorted, so that the same weights make the same file."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -164,9 +175,14 @@ def _read(path: str | Path, tensors: bool = True) -> tuple[dict[str, Tensor], di
     try:
         with safe_open(path, framework="pt" if tensors else "np") as file:  # metadata alone need no torch
             found = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}
-            return found, file.metadata() or {}
+            return found, {key: _plain(value) for key, value in (file.metadata() or {}).items()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: {_what_it_is(path)}") from error
+
+
+def _plain(text: str) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
 def _what_it_is(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from tempfile import mkdtemp
@@ -60,7 +61,7 @@ def card(metadata: dict[str, str]) -> str:
     """A model card, in the Hub's format, from a file's metadata; what is not known is left out."""
     lines = [
         "---",
-        f"license: {metadata.get('licence', 'other').lower()}",
+        f"license: {_word(metadata.get('licence', 'other'))}",
         "pipeline_tag: image-to-image",
         "library_name: harmonize-composite",
         "tags:",
@@ -76,3 +77,8 @@ def card(metadata: dict[str, str]) -> str:
         if metadata.get(key):
             lines += ["", f"## {heading}", "", metadata[key]]
     return "\n".join(lines) + "\n"
+
+
+def _word(text: str) -> str:
+    """An SPDX name; anything else could say more in the card's header than its licence."""
+    return text.lower() if re.fullmatch(r"[A-Za-z0-9.+-]{1,64}", text) else "other"

@@ -6,6 +6,7 @@ See the layer table of the paper's code: ``model_layerN`` are the encoder (0 to 
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..hdnet import HDNet
 
+MOST_BYTES = 2_000_000_000
 DECODER = (72, 8, 9, 10, 11, 12, 13)
 OURS_TO_PUBLISHED = {
     "encoder.0": "model_layer0",
@@ -92,6 +94,7 @@ def read_published(
 
     if not Path(path).is_file():
         raise WeightsError(f"{path}: there is no such file.")
+    _check_unpacked_size(Path(path))
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
@@ -109,6 +112,19 @@ def read_published(
         raise WeightsError(f"{path}: this checkpoint holds no network of the published HDNet code.")
     facts = {"local_dynamics": local_dynamics, "neighbours": str(neighbours)}
     return build_network(from_published(tensors, learned_mask), facts, str(path))
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Raises WeightsError where a compressed checkpoint declares more than any network of this kind holds."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MOST_BYTES:
+        raise WeightsError(
+            f"{path}: unpacked, this checkpoint would take {size / 1e9:.1f} GB; at most {MOST_BYTES / 1e9:.0f} GB are "
+            "read, and an HDNet takes 0.05."
+        )
 
 
 def write_published(network: HDNet, path: str | Path) -> None:

@@ -1,0 +1,47 @@
+"""Lists and tables that people write with any program."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from pathlib import Path
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like the mark of UTF-16
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path) -> str:
+    """Reads a text file: UTF-8, or what its byte order mark says, as PowerShell writes it.
+
+    Raises:
+        ValueError: It is in another encoding; the message names the file.
+    """
+    data = path.read_bytes()
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: this text is not in UTF-8; save it as UTF-8.") from error
+
+
+def read_table(path: Path, needed: set[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file with a header, separated by commas, semicolons or tabs.
+
+    Raises:
+        ValueError: A column that is needed is missing, or the text cannot be read.
+    """
+    text = read_text(path)
+    header = text.partition("\n")[0]
+    separator = max(",;\t", key=header.count)
+    rows = [
+        {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+        for row in csv.DictReader(text.splitlines(), delimiter=separator)
+    ]
+    if not rows or not needed <= rows[0].keys():
+        raise ValueError(f"{path}: needs the columns {' and '.join(repr(name) for name in sorted(needed))}.")
+    return rows
