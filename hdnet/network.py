@@ -16,6 +16,7 @@ from .padding import pad_to_multiple
 from .regions import Regions, region_pyramid
 from .scene_context import SceneContext
 
+SMALLEST = 16  # pixels of a side in bfloat16; some processors compute strided convolutions of narrower ones wrong
 STRIDE = 8  # the coarsest feature map is this much smaller than the picture
 
 # Widths in units of the base channels, and whether the layer halves or doubles the picture's sides.
@@ -35,7 +36,12 @@ class DecoderLayer(nn.Module):
         self.norm = RAIN(out_channels)
 
     def forward(self, features: Tensor, regions: Regions) -> Tensor:
-        return self.norm(self.conv(F.relu_(features)), regions, inplace=True)
+        features = F.relu_(features)
+        if features.dtype == torch.float16:  # sums of many features leave its range; normalised, they fit again
+            stride, padding = self.conv.stride, self.conv.padding
+            sums = F.conv_transpose2d(features.float(), self.conv.weight.float(), stride=stride, padding=padding)
+            return self.norm(sums, regions, inplace=True).half()
+        return self.norm(self.conv(features), regions, inplace=True)
 
 
 class HDNet(nn.Module):
@@ -100,9 +106,10 @@ class HDNet(nn.Module):
         """
         _check(composite, mask)
         size = composite.shape[-2:]
-        composite, mask = pad_to_multiple(composite, STRIDE), pad_to_multiple(mask, STRIDE)
+        least = SMALLEST if composite.dtype == torch.bfloat16 else STRIDE
+        composite, mask = (pad_to_multiple(each, STRIDE, least) for each in (composite, mask))
         if reference is not None:
-            reference = pad_to_multiple(reference, STRIDE)
+            reference = pad_to_multiple(reference, STRIDE, least)
         full, half, quarter, eighth = region_pyramid(mask, size, reference)
 
         x = composite if self.config.in_channels == 3 else torch.cat((composite, mask), dim=1)

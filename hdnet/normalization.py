@@ -73,13 +73,14 @@ def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...])
         Two tensors ``[B, R, C]``.
     """
     weights = torch.stack(regions, dim=1).to(indicators.dtype)
-    weights = weights / (weights.sum(-1, keepdim=True) + EPSILON)
-    mean, variance = weighted_sums(weights, tokens), 0
+    # divided last: shares of many positions need not add up to one, and on a flat region that would show
+    count = weights.sum(-1, keepdim=True) + EPSILON
+    mean, variance = weighted_sums(weights, tokens) / count, 0
     # centred first: the square of a mean would drown the variance of a flat region
     for start, end in strips(tokens):
         centred = at_least_float32(tokens[:, start:end]) - indicators[:, start:end] @ mean
         variance = variance + weights[..., start:end] @ (centred * centred)
-    return mean, (variance + EPSILON).sqrt()
+    return mean, (variance / count + EPSILON).sqrt()
 
 
 def _affine(tokens: Tensor, indicators: Tensor, scale: Tensor, shift: Tensor, inplace: bool) -> Tensor:

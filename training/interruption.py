@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
+
+ORPHANED_AFTER = 2.0  # seconds
+GRACE = 30.0  # seconds, in which the parent finishes its step and ends its readers
 
 
 class Interruption:
@@ -35,6 +40,22 @@ class Interruption:
 
 
 def leave_to_parent(_worker: int = 0) -> None:
-    """For processes that serve another: Ctrl-C reaches them too, but it is the other that ends them."""
+    """For processes that serve another: signals reach a whole group, but it is the other that ends them.
+
+    One whose parent is gone, killed perhaps, ends by itself.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _end_later)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_later(*_) -> None:
+    timer = threading.Timer(GRACE, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHANED_AFTER)
+    os._exit(1)

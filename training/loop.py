@@ -99,6 +99,11 @@ class Run:
         source = training_source(options)
         self.pictures = len(source)
         self.schedule = Schedule(options, self.pictures)
+        if self.progress.step > self.schedule.steps:
+            raise ValueError(
+                f"{folder}: this run has done {self.progress.step} steps, more than the {self.schedule.steps} asked for; "
+                "raise steps in its options.toml, or use its weights.safetensors as they are."
+            )
         self.schedule.check_split(share[1])
         kinds = {"untouched": 0.0, "pasted": options.pasted, "camera": options.camera}
         self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share, **kinds)
