@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Measures and prints table after table."""
     import torch
 
-    from ..weights.whole_files import write_whole
+    from ..files.atomic import write_whole
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -102,7 +102,7 @@ def make_composite(height: int, width: int, count: int = 1) -> tuple[Tensor, Ten
 def _networks(args: argparse.Namespace) -> list[dict]:
     import torch
 
-    from ..hdnet.precision import choose_dtype
+    from ..hdnet.network.precision import choose_dtype
     from .plain import convolutions_alone, plain_network
 
     auto = choose_dtype("auto", "cpu")
@@ -267,7 +267,7 @@ def draw(rows: list[dict], path: Path, title: str) -> None:
     """Draws time against size, both logarithmic, as PNG."""
     from matplotlib.figure import Figure
 
-    from ..weights.whole_files import write_whole
+    from ..files.atomic import write_whole
 
     names = list(dict.fromkeys(row["network"] for row in rows))
     figure = Figure(figsize=(4.2 * len(names), 3.8), layout="constrained")

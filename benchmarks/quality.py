@@ -13,12 +13,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..training.baselines import BASELINES
-from ..training.cases import validation_cases
-from ..training.evaluate import Harmonize, Score, by_network, evaluate
-from ..training.metrics import average, worse_fraction
-from ..training.photos import Photographs
-from ..weights.whole_files import write_whole
+from ..files.atomic import write_whole
+from ..training.data.photos import Photographs
+from ..training.evaluation.baselines import BASELINES
+from ..training.evaluation.cases import validation_cases
+from ..training.evaluation.evaluate import Harmonize, Score, by_network, evaluate
+from ..training.evaluation.metrics import average, worse_fraction
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """The network and the harmonization itself: tensors in, tensors out."""
 
-from .config import HDNetConfig
-from .harmonizer import Harmonizer
-from .network import HDNet
+from .harmonize.harmonizer import Harmonizer
+from .network.config import HDNetConfig
+from .network.hdnet import HDNet
 
 __all__ = ["HDNet", "HDNetConfig", "Harmonizer"]

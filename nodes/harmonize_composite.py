@@ -10,10 +10,10 @@ import torch
 from comfy_api.latest import io
 
 from ..hdnet import Harmonizer
-from ..hdnet.decision import KINDS, Decision
-from ..hdnet.harmonizer import CONSISTENCY, FOREGROUND
-from ..hdnet.images import check_mask
-from ..hdnet.masks import feather_mask, fit_mask
+from ..hdnet.harmonize.decision import KINDS, Decision
+from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
+from ..hdnet.harmonize.inputs import check_mask
+from ..hdnet.harmonize.masks import feather_mask, fit_mask
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED

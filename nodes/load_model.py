@@ -5,7 +5,7 @@ import os
 import comfy.model_management
 from comfy_api.latest import io
 
-from ..hdnet.precision import PRECISIONS, choose_dtype
+from ..hdnet.network.precision import PRECISIONS, choose_dtype
 from ..weights import load_network
 from .compat import advanced, patched, supported
 from .model_folder import SHIPPED, choices, download_folder, find_file, resolve

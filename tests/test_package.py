@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from harmonize_composite.weights.catalogue import CATALOGUE
-from harmonize_composite.weights.network_files import read_metadata
-from harmonize_composite.weights.package import card
+from harmonize_composite.weights.files import read_metadata
+from harmonize_composite.weights.packaging import card
 
 ROOT = Path(__file__).resolve().parents[1]
-PACK = [ROOT / "__init__.py", ROOT / "cli.py", ROOT / "commands.py", ROOT / "folders.py", ROOT / "pictures.py"]
-PACK += [path for room in ("hdnet", "weights", "nodes", "training") for path in (ROOT / room).rglob("*.py")]
+ROOMS = ("cli", "files", "hdnet", "weights", "nodes", "training")
+PACK = [ROOT / "__init__.py"]
+PACK += [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
 HEAVY = {"torch", "numpy", "PIL", "safetensors", "huggingface_hub", "einops", "comfy", "comfy_api"}
 
 
@@ -55,6 +56,19 @@ def test_comfyui_can_load_it_by_path_and_finds_its_door():
     assert (ROOT / module.WEB_DIRECTORY).is_dir()
 
 
+def test_public_names_are_loaded_when_asked_for():
+    loaded = python(
+        "import sys\n"
+        "import harmonize_composite as package\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert not hasattr(package, 'NODE_CLASS_MAPPINGS')\n"
+        "assert package.__version__.count('.') == 2 and 'torch' not in sys.modules\n"
+        "from harmonize_composite import Harmonizer, HDNet, HDNetConfig, load_network\n"
+        "print(Harmonizer.__module__, load_network.__module__)"
+    )
+    assert loaded.split() == ["harmonize_composite.hdnet.harmonize.harmonizer", "harmonize_composite.weights.load"]
+
+
 def calls(tree: ast.AST):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -86,9 +100,9 @@ def test_every_room_is_listed_for_installation():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
     rooms = {
-        "harmonize_composite" + (f".{path.parent.name}" if path.parent != ROOT else "")
-        for path in ROOT.glob("**/__init__.py")
-        if len(path.relative_to(ROOT).parts) <= 2 and "build" not in path.parts
+        ".".join(("harmonize_composite", *path.parent.relative_to(ROOT).parts))
+        for room in (*ROOMS, "benchmarks", ".")
+        for path in (ROOT / room).glob("__init__.py" if room == "." else "**/__init__.py")
     }
     assert listed == rooms
     for room, patterns in project["tool"]["setuptools"]["package-data"].items():
@@ -98,7 +112,7 @@ def test_every_room_is_listed_for_installation():
 
 
 def test_the_pack_stays_below_30_mb():
-    rooms = ["hdnet", "weights", "nodes", "training", "web", "locales", "example_workflows", "subgraphs"]
+    rooms = [*ROOMS, "web", "locales", "example_workflows", "subgraphs"]
     files = [path for room in rooms for path in (ROOT / room).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if "__pycache__" not in path.parts) < 30e6
 

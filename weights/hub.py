@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..files.atomic import sha256_of
 from .errors import WeightsError
-from .whole_files import sha256_of
 
 DEFAULT_FILE = "model.safetensors"
 SOURCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+?))?(?:@(?P<revision>[\w./-]+))?")

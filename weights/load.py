@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.atomic import sha256_of
 from .catalogue import CATALOGUE, find
 from .errors import WeightsError
-from .whole_files import sha256_of
 
 if TYPE_CHECKING:
     from ..hdnet import HDNet
@@ -35,8 +35,8 @@ def load_network(
     Raises:
         WeightsError: Unknown, damaged, foreign or not to be had.
     """
-    from ..hdnet.precision import choose_dtype
-    from .network_files import read_network
+    from ..hdnet.network.precision import choose_dtype
+    from .files import read_network
 
     return read_network(locate(source, folder)).to(device, choose_dtype(precision, device))
 

@@ -1,0 +1,125 @@
+"""The command `harmonize`: parses, calls, prints.
+
+Exit codes: 0 done, 1 failed at work, 2 bad input, 130 interrupted. Heavy modules are imported when a command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import logging
+import os
+import sys
+import warnings
+
+PACKAGE = __package__
+ROOT = PACKAGE.rpartition(".")[0]
+
+# name: (what it does, module, its functions' names); a module is imported when its command is the one called.
+COMMANDS = {
+    "image": ("harmonize one picture", ".commands", "add_image_arguments", "run_image"),
+    "folder": ("harmonize a folder of pictures", ".commands", "add_folder_arguments", "run_folder"),
+    "demo": ("show what it does on a picture of its own", ".commands", "add_demo_arguments", "run_demo"),
+    "weights": ("list, inspect, convert, fetch and package weights", ".weights", "add_arguments", "run"),
+    "evaluate": ("measure weights on pairs with ground truth", ".evaluate", "add_arguments", "run"),
+    "train": ("train weights", ".train", "add_arguments", "run"),
+    "synthesize": (
+        "make composites with ground truth from photographs",
+        ".data",
+        "add_synthesize_arguments",
+        "run_synthesize",
+    ),
+    "prepare": (
+        "write a resized copy of a data set",
+        ".data",
+        "add_prepare_arguments",
+        "run_prepare",
+    ),
+    "bench": ("measure speed and memory", "..benchmarks.bench", "add_arguments", "run"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: What stands behind ``harmonize``; the process's own by default.
+
+    Returns:
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):  # what a code page lacks must not lose the rest
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    logging.basicConfig(level=logging.WARNING, format="harmonize: %(message)s", stream=sys.stderr, force=True)
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # up to the limit that raises
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        args = _parser(arguments).parse_args(arguments)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("harmonize: interrupted", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        return _say(_missing(error), 1)
+    except (ValueError, OSError) as error:
+        return _say(error, 1 if _is_machine_failure(error) else 2)
+    except (RuntimeError, MemoryError) as error:
+        return _say(error or "out of memory", 1)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="harmonize",
+        description="Make a pasted or inpainted foreground match its background.",
+        epilog="'harmonize COMMAND --help' says more. Begin with 'harmonize demo -o demo'.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen = next((each for each in arguments if not each.startswith("-")), None)
+    for name, (summary, module, add_arguments, run) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == chosen:
+            room = importlib.import_module(module, PACKAGE)
+            getattr(room, add_arguments)(command)
+            command.set_defaults(run=getattr(room, run))
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser, *_) -> None:
+        from importlib.metadata import version
+
+        print(f"harmonize-composite {version('harmonize-composite')}")
+        parser.exit()
+
+
+def _say(error: object, code: int) -> int:
+    if isinstance(error, OSError) and error.filename:
+        error = f"{error.filename}: {error.strerror}."
+    print(f"harmonize: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return code
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    if (error.name or "").startswith(ROOT):
+        return f"this command is not part of this installation ({error.name} is missing)."
+    return f"this command needs {error.name}; install it with: pip install 'harmonize-composite[train]'"
+
+
+def _is_machine_failure(error: BaseException) -> bool:
+    """Whether the machine failed, rather than what it was given."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EMFILE)

@@ -1,0 +1,7 @@
+"""``python -m harmonize_composite.cli``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

@@ -1,0 +1,172 @@
+"""`harmonize evaluate`: how well weights harmonize pairs whose truth is known."""
+
+import argparse
+import sys
+from pathlib import Path
+
+PROTOCOLS = ("real-background", "composite-background")
+KINDS = ("camera", "pasted", "inpainted", "recoloured")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the command."""
+    parser.description = (
+        "Judge weights on pairs of composite and real picture: MSE, PSNR, foreground MSE and SSIM for each subset "
+        "and each size of the foreground, beside the untouched composite."
+    )
+    parser.add_argument(
+        "root",
+        metavar="ROOT",
+        type=Path,
+        help="an iHarmony4 folder, whose test lists are used; or photographs with masks (images/ and masks/), of "
+        "whose validation split fixed composites are made",
+    )
+    parser.add_argument("--weights", default="hdnet-lite", help="name, file or hub:owner/repo (default: %(default)s)")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default=256,
+        metavar="256|1024|2048|full",
+        help="squares of this many pixels, on which the network runs directly as in the paper; or 'full': the "
+        "pictures as they are, harmonized at --resolution (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=_resolution,
+        metavar="N|native",
+        help="working resolution, as in 'harmonize image' (default: native for squares, 256 for 'full')",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default=PROTOCOLS[0],
+        help="whose background input and output carry: the real picture's, as in the paper, or the composite's own, "
+        "as in use (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        help="judge as in use: composites of photographs at full size, without traces of the object beside the mask "
+        "(camera: another camera and light; pasted: another object's colours), inpainted regions, or recoloured in "
+        "place; implies --size full and the protocol composite-background",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("choose", "quote"),
+        default="choose",
+        help="for --kind: photographs to choose weights by, or those kept back for figures to quote "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the figures as JSON")
+    parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")
+    parser.add_argument("--sheet", type=_png, metavar="OUT.png", help="draw the best, median and worst cases")
+    parser.add_argument("--baselines", action="store_true", help="also judge Reinhard, MKL and histogram matching")
+    parser.add_argument(
+        "--harmonious", action="store_true", help="also measure how much the real pictures, which fit, are changed"
+    )
+    parser.add_argument(
+        "--mask-error",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="grow every mask by this, or shrink it where negative, as masks in use are never exact; goes with the "
+        "protocol composite-background",
+    )
+    parser.add_argument("--limit", type=_count, metavar="N", help="only N pairs (of photographs: 160)")
+    parser.add_argument("--device", help="such as cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--workers", type=_count, default=2, metavar="N", help="threads (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates and prints the tables.
+
+    Returns:
+        0, or 1 when a pair could not be judged; the others still were.
+
+    Raises:
+        ValueError, OSError: If an argument or the data set is wrong as a whole.
+    """
+    from tqdm import tqdm
+
+    from ..hdnet import Harmonizer
+    from ..training.evaluation.baselines import BASELINES
+    from ..training.evaluation.cases import already_harmonious, find_cases, with_mask_error
+    from ..training.evaluation.contact_sheet import write_contact_sheet
+    from ..training.evaluation.evaluate import by_network, evaluate
+    from ..training.evaluation.report import NETWORK, averages, summarise, tables, write_csv, write_json
+    from ..weights import load_network
+
+    if args.kind:
+        args.size, args.protocol = "full", "composite-background"
+    resolution = args.resolution or (256 if args.size == "full" else "native")
+    cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit, args.kind or "", args.split)
+    cases = [with_mask_error(case, args.mask_error) for case in cases]
+    network = load_network(args.weights, device=args.device or _best_device())
+    # the paper's protocol judges the network alone
+    options = {} if args.size == "full" else {"foreground": "pasted"}
+    harmonize = by_network(Harmonizer(network), resolution, **options)
+    methods = {NETWORK: harmonize} | (BASELINES if args.baselines else {})
+
+    def progress(results):
+        return tqdm(results, total=len(cases), unit="pair", disable=None)
+
+    scores, failures = evaluate(cases, methods, args.protocol, workers=args.workers, progress=progress)
+    report = summarise(
+        scores, failures, weights=args.weights, protocol=args.protocol, size=args.size, resolution=resolution
+    )
+    if args.mask_error:
+        report["mask_error"] = args.mask_error
+    if args.harmonious:
+        untouched, _ = evaluate(
+            [already_harmonious(case) for case in cases], {NETWORK: harmonize}, workers=args.workers, progress=progress
+        )
+        report["harmonious"] = averages([score.metrics[NETWORK] for score in untouched])
+    if args.report:
+        write_json(args.report, report)
+    if args.csv:
+        write_csv(args.csv, scores)
+    if args.sheet and scores:
+        write_contact_sheet(args.sheet, cases, scores, harmonize, args.protocol)
+    if scores:
+        print(tables(report))
+    if failures:
+        print(f"{len(failures)} of {len(cases)} pairs could not be judged:", file=sys.stderr)
+        for failure in failures:
+            print(f"  {failure.name}: {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _size(text: str) -> int | str:
+    if text == "full":
+        return text
+    return _multiple(text, "256, 1024, 2048 or full")
+
+
+def _resolution(text: str) -> int | str:
+    if text == "native":
+        return text
+    return _multiple(text, "a number of pixels or native")
+
+
+def _multiple(text: str, wanted: str) -> int:
+    if not text.isdecimal() or int(text) < 32:
+        raise argparse.ArgumentTypeError(f"{wanted} expected, not '{text}'")
+    return int(text)
+
+
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"a file that ends in .png expected, not '{text}'")
+    return Path(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, not '{text}'")
+    return int(text)

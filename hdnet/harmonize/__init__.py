@@ -1,0 +1,1 @@
+"""From images and masks of any size to harmonized images."""

@@ -1,0 +1,408 @@
+"""From images and masks to harmonized images, at any size."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+from ..network.acting import ActingRule
+from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
+from .consistency import looks_like_film, smooth_statistics
+from .decision import Decision
+from .inputs import Frames, check_frames
+from .masks import bounding_box, feather_mask
+from .resize import shrink, shrink_separately, working_size
+from .seam import SeamFit, fit_seam, seam_pairs
+
+logger = logging.getLogger(__name__)
+
+CONSISTENCY = ("per_frame", "uniform", "smooth", "auto")
+FOREGROUND = ("auto", "pasted", "edited")
+MAX_STRENGTH = 2.0
+NO_COLOUR = 1.5 / 255  # channels closer than this everywhere: a picture without colour
+ONE_COLOUR = 1e-4
+MIN_RESOLUTION, MAX_RESOLUTION = 64, 4096
+TRANSFER_RESOLUTION = 512  # the colour transfer of a picture that the network saw at full size
+
+
+@dataclass
+class Work:
+    """One composite at the size the network sees it.
+
+    Attributes:
+        source: ``[3, h, w]`` in 0..1, the composite.
+        foreground: ``[h, w]`` bool.
+        reference: ``[h, w]`` bool, what may serve as reference; None for all that is not foreground.
+        aside: ``[3, h, w]``, a picture to show beside the composite because all of that is foreground.
+        target: ``[3, h, w]`` in 0..1, the generator's picture; it means something in the foreground only.
+    """
+
+    source: Tensor
+    foreground: Tensor
+    reference: Tensor | None = None
+    aside: Tensor | None = None
+    target: Tensor | None = None
+
+
+class Harmonizer:
+    """Makes the foreground of images match their background.
+
+    The network works at a moderate resolution; its change of colour is then fitted (:mod:`.colour_transfer`) and
+    applied to the full-size image, so that edges and texture stay as they are.
+
+    Args:
+        network: An :class:`~.network.HDNet`, or any module of the same call. It stays on its device; images
+            may be elsewhere.
+        batch_pixels: Pixels that the network sees at a time, in a batch of small pictures; at least one picture.
+    """
+
+    def __init__(self, network: nn.Module, batch_pixels: int = 1 << 20) -> None:
+        self.network = network
+        self.batch_pixels = batch_pixels
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        *,
+        background: Tensor | None = None,
+        reference_mask: Tensor | None = None,
+        resolution: int | str = 256,
+        strength: float = 1.0,
+        feather: float = 0,
+        consistency: str = "per_frame",
+        foreground: str = "auto",
+        progress: Callable[[int, int], None] | None = None,
+        decided: Callable[[int, Decision], None] | None = None,
+    ) -> Tensor:
+        """Harmonizes a batch of images.
+
+        What is known is undone exactly, what is seen on the edge of the mask is fitted (:mod:`.seam`), and what is
+        neither is judged by the network, as far as its weights' rule trusts it (:mod:`.acting`).
+
+        Args:
+            image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB. Alpha is carried through.
+            mask: ``[B, H, W]`` in 0..1, 1 = the foreground to change. Another size is resized (bilinear), a
+                shorter batch repeated; one image takes any number of masks.
+            background: The picture the image is pasted onto by the mask, before and after; ``[B, H, W, 3 or 4]``.
+                Of its own inpainted copy, the shift of tones seen outside the mask is taken back in full, whatever the
+                strength (:mod:`.drift`), and with ``foreground="auto"`` nothing else is changed.
+            reference_mask: ``[B, H, W]`` in 0..1, 1 = this part may serve as reference; default: all that is
+                not foreground.
+            resolution: The network works on about this squared number of pixels, 64 to 4096; ``"native"``
+                runs it at the full size.
+            strength: 0 returns the (pasted) image, 1 makes the change, 2 twice the change.
+            feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
+            consistency: ``"per_frame"`` treats every image by itself; ``"uniform"`` fits one change to all of
+                them; ``"smooth"`` lets the change vary slowly over the batch, as frames of a film; ``"auto"`` is
+                smooth where neighbouring images are alike.
+            foreground: ``"edited"`` for a region inpainted or recoloured in its place, ``"pasted"`` for an object from
+                elsewhere, which is always acted on; ``"auto"`` sees which it is, and leaves alone what seems to fit.
+            progress: Called with (images done, images in all) after each image; may raise to interrupt.
+            decided: Called with an image's index and what was decided about it.
+
+        Returns:
+            float32 ``[B, H, W, 3 or 4]`` on the image's device. Where the mask is 0 it equals the image (or
+            the background, if given) bit for bit. An image whose mask is empty, or that has no reference
+            because the mask covers everything, comes back as it is, with a warning in the log.
+
+        Raises:
+            ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
+        """
+        check_options(resolution, strength, consistency, foreground)
+        frames = check_frames(image, mask, background, reference_mask)
+        if feather != 0:
+            masks = [feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))]
+            frames = replace(frames, mask=torch.cat(masks))
+        size, count = frames.size, len(frames)
+        out = torch.empty(count, *size, frames.channels, device=image.device)
+        working = size if resolution == "native" else working_size(size, int(resolution))
+
+        if consistency == "auto":
+            consistency = "smooth" if looks_like_film(frames.image) else "per_frame"
+        known = [frames.composite_into(out[index], index, frames.mask_of(index)) for index in range(count)]
+        edits = _find_edits(out, frames, known, consistency, foreground)
+        asked = (_ask(frames, index, out[index], edits[index], working) for index in range(count))
+        done = self._run(asked, working)
+        direct = working == size and consistency == "per_frame"
+        proposals = map(_direct_proposal, done) if direct else _proposals(done, consistency)
+        rule = None if foreground == "pasted" else getattr(self.network, "acting", None)
+        for index, proposal in enumerate(proposals):
+            decision = _settle(edits[index], proposal, rule, out[index], frames.mask_of(index), strength)
+            if decided is not None:
+                decided(index, decision)
+            if progress is not None:
+                progress(index + 1, count)
+        return out
+
+    def _run(self, works: Iterable[Work | str], working: tuple[int, int]) -> Iterator[Work | str]:
+        """Runs the network on batches of neighbouring frames."""
+        batch = max(1, self.batch_pixels // (working[0] * working[1]))
+        works = iter(works)
+        while some := list(islice(works, batch)):
+            plain = [work for work in some if isinstance(work, Work) and work.aside is None]
+            if plain:
+                self._generate(plain)
+            for work in some:
+                if isinstance(work, Work) and work.aside is not None:
+                    self._generate([work])
+            yield from some
+
+    def _generate(self, works: list[Work]) -> None:
+        """Fills in the targets of works of one shape."""
+        pictures = torch.stack([work.source for work in works])
+        foreground = torch.stack([work.foreground for work in works])[:, None]
+        reference = None
+        if works[0].reference is not None:
+            reference = torch.stack([work.reference for work in works])[:, None]
+        if works[0].aside is not None:
+            pictures = torch.cat((pictures, works[0].aside[None]), -1)
+            reference = torch.cat((torch.zeros_like(foreground), reference), -1)
+            foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
+        inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
+        generated = self._call(*inputs)
+        for work, picture in zip(works, generated.to(pictures.device, torch.float32)):
+            work.target = picture[..., : work.source.shape[-1]].add(1).div_(2).clamp_(0, 1)
+
+    def _call(self, *inputs: Tensor) -> Tensor:
+        """Runs the network in its own precision, or in float32 where that does not hold the result."""
+        parameter = next(self.network.parameters(), inputs[0])
+        generated = self.network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
+        if generated.isfinite().all():
+            return generated
+        if parameter.dtype != torch.float32:
+            logger.warning("%s does not hold what the network computes here; it runs in float32.", parameter.dtype)
+            self.network = copy.deepcopy(self.network).float()
+            return self._call(*inputs)
+        logger.warning("The network returned values that are no numbers; they are left out.")
+        return torch.where(generated.isfinite(), generated, inputs[0][..., : generated.shape[-1]].to(generated))
+
+
+def check_options(resolution: int | str, strength: float, consistency: str, foreground: str = "auto") -> None:
+    """Raises ValueError, in one sentence, where an option of :class:`Harmonizer` is out of range."""
+    if resolution != "native":
+        try:
+            pixels = int(resolution)
+        except (TypeError, ValueError, OverflowError):
+            pixels = 0
+        if not MIN_RESOLUTION <= pixels <= MAX_RESOLUTION:
+            raise ValueError(
+                f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native", not {resolution!r}.'
+            )
+    if not isinstance(strength, Real) or not 0 <= strength <= MAX_STRENGTH:
+        raise ValueError(f"The strength must be a number in 0..{MAX_STRENGTH:g}, not {strength!r}.")
+    if consistency not in CONSISTENCY:
+        raise ValueError(f"The consistency must be one of {', '.join(CONSISTENCY)}, not {consistency!r}.")
+    if foreground not in FOREGROUND:
+        raise ValueError(f"The foreground must be one of {', '.join(FOREGROUND)}, not {foreground!r}.")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is known of a frame before the network is asked.
+
+    Attributes:
+        known: The background told how to undo it, which is done.
+        share: How far the foreground is an edit of its surroundings, 0..1; the rest is the network's.
+        fit: Of the edge, None where it tells nothing or was not asked.
+    """
+
+    known: bool
+    share: float
+    fit: SeamFit | None
+
+
+@dataclass
+class Proposal:
+    """What the network says about a frame.
+
+    Attributes:
+        change: Its change of colours, or the work itself, to be shown as it is; None where there is nothing to do.
+        mean_square: Of the change over the foreground, on the scale 0..255.
+        reason: A kind of :class:`.Decision`, where there is nothing to do.
+    """
+
+    change: ColourChange | Work | None = None
+    mean_square: float | None = None
+    reason: str = ""
+
+
+def _find_edits(out: Tensor, frames: Frames, known: list[bool], consistency: str, foreground: str) -> list[Edit]:
+    """Looks at the edges of all frames; a shot is judged as one."""
+    if foreground == "pasted":
+        return [Edit(False, 0.0, None) for _ in known]
+    if consistency == "per_frame":
+        fits = [None if done else fit_seam(_pairs(out[i], frames.mask_of(i))) for i, done in enumerate(known)]
+    else:
+        pairs = [_pairs(out[index], frames.mask_of(index)) for index, done in enumerate(known) if not done]
+        fits = [fit_seam(torch.cat(pairs)) if pairs else None] * len(known)
+    edits = []
+    for done, fit in zip(known, fits):
+        share = 1.0 if done or foreground == "edited" else fit.certainty if fit is not None else 0.0
+        edits.append(Edit(done, share, None if done else fit))
+    return edits
+
+
+def _pairs(picture: Tensor, mask: Tensor) -> Tensor:
+    return seam_pairs(picture[..., :3], mask)
+
+
+def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:
+    """What the network is to look at, or the kind of :class:`.Decision` where it need not."""
+    mask = frames.mask_of(index)
+    if edit.share == 1:
+        return "known" if edit.known else "edited"
+    return _work(frames, index, picture, mask, working)
+
+
+def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
+    """One composite at the working size; why not, with a warning, where nothing can be done."""
+    soft, inside, outside = shrink_separately(composite[..., :3], mask, size)
+    strongest = soft.amax()
+    if strongest == 0:
+        logger.warning("The mask of image %d is empty; the image stays as it is.", index)
+        return "empty"
+    # a mask that is faint everywhere still marks its foreground
+    foreground = soft > 0.5 * strongest
+    source = torch.where(foreground, inside, outside)
+    if float(source.amax() - source.amin()) < ONE_COLOUR:
+        return "one colour"
+    allowed = frames.reference_of(index)
+    if allowed is not None:
+        allowed = shrink(allowed[..., None], size)[0] > 0.5
+    reference = ~foreground if allowed is None else allowed & ~foreground
+    if reference.any():
+        return Work(source, foreground, reference if allowed is not None else None)
+
+    if allowed is None:
+        allowed = torch.ones_like(foreground)
+    if (frames.background is None and frames.reference is None) or not allowed.any():
+        logger.warning(
+            "Image %d has no reference: its mask covers everything that may serve as one; it stays as it is.", index
+        )
+        return "everything"
+    aside = source
+    if frames.background is not None:
+        background = frames.background[index % len(frames.background)][..., :3]
+        aside = shrink(background.to(source.device, torch.float32), size).clamp(0, 1)
+    return Work(source, foreground, allowed, aside)
+
+
+def _direct_proposal(work: Work | str) -> Proposal:
+    """The generator's own picture, at full size."""
+    if isinstance(work, str):
+        return Proposal(reason=work)
+    return Proposal(work, _statistics(work).mean_square)
+
+
+def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Proposal]:
+    """The fitted change for every frame."""
+    reasons: deque[str] = deque()
+
+    def statistics() -> Iterator[ColourStatistics | None]:
+        for work in works:
+            reasons.append(work if isinstance(work, str) else "")
+            yield None if isinstance(work, str) else _statistics(work)
+
+    found = statistics()
+    if consistency == "uniform":
+        found = _summed(found)
+    elif consistency == "smooth":
+        found = smooth_statistics(found)
+    for each in found:
+        reason = reasons.popleft()
+        if each is None:
+            yield Proposal(reason=reason)
+        else:
+            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), each.mean_square)
+
+
+def _summed(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
+    """For every frame with a foreground the statistics of all of them together."""
+    has_foreground, total = [], None
+    for each in statistics:
+        has_foreground.append(each is not None)
+        if each is not None:
+            total = each if total is None else total.add_(each)
+    yield from (total if known else None for known in has_foreground)
+
+
+def _settle(
+    edit: Edit, proposal: Proposal, rule: ActingRule | None, picture: Tensor, mask: Tensor, strength: float
+) -> Decision:
+    """Decides, and changes ``[H, W, C]`` in place."""
+    correlation = edit.fit.correlation if edit.fit is not None else None
+    total = None
+    if edit.share and edit.fit is not None:
+        total = ColourChange.everywhere(edit.fit.matrix.to(picture.device)).scaled(edit.share * edit.fit.worth)
+    factor, change = 0.0, proposal.change
+    if change is not None:
+        factor = 1.0 if rule is None else rule.factor(proposal.mean_square)
+        rest = factor * (1 - edit.share)
+        if isinstance(change, Work) and total is None and not _is_grey(picture):
+            _show(change, picture, mask, strength * rest)
+        elif rest:
+            if isinstance(change, Work):
+                change = fit_colour_change(_statistics(change))
+            total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
+    if total is not None:
+        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, mask * strength)
+    return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
+
+
+def _kind(edit: Edit, proposal: Proposal, factor: float) -> str:
+    if edit.known or (proposal.change is None and proposal.reason != "edited"):
+        return "known" if edit.known else proposal.reason
+    if edit.share > 0.5:
+        return "edited" if edit.fit is not None else "unclear"
+    return "pasted" if factor else "left alone"
+
+
+def _is_grey(picture: Tensor) -> bool:
+    """Whether ``[H, W, 3 or more]`` has no colour anywhere."""
+
+    def grey(some: Tensor) -> bool:
+        return bool((some.amax(-1) - some.amin(-1)).max() < NO_COLOUR)
+
+    return grey(picture[::16, ::16, :3]) and all(grey(rows) for rows in picture[..., :3].split(256))
+
+
+def _statistics(work: Work) -> ColourStatistics:
+    """Statistics of a work's change of colour, at TRANSFER_RESOLUTION where the network saw more."""
+    source, target, weight = work.source, work.target, work.foreground.float()
+    size = working_size(weight.shape, TRANSFER_RESOLUTION)
+    if size != weight.shape and max(weight.shape) > TRANSFER_RESOLUTION:
+        share = shrink(weight[..., None], size)
+        # the mean over the foreground alone: outside it the target means nothing
+        source, target = (
+            shrink((picture * weight).permute(1, 2, 0), size) / share.clamp(min=1e-6) for picture in (source, target)
+        )
+        weight = share[0]
+    return colour_statistics(source, target, weight)
+
+
+def _show(work: Work, picture: Tensor, mask: Tensor, strength: float) -> None:
+    """Changes ``[H, W, C]`` in place to the generator's picture of the same size."""
+    rim = mask.masked_fill(work.foreground, 0)
+    if rim.any():  # softer than what the network took for foreground: its colours follow its neighbours'
+        _apply_change(fit_colour_change(_statistics(work)), picture, rim * strength)
+    inside = (mask * strength).masked_fill_(~work.foreground, 0)
+    for channel in range(3):
+        plane = picture[..., channel]
+        changed = torch.addcmul(plane, work.target[channel] - plane, inside)
+        plane.copy_(torch.where(inside > 0, changed.clamp_(plane.clamp(max=0), plane.clamp(min=1)), plane))
+
+
+def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor) -> None:
+    box = bounding_box(weight)
+    if box is not None:
+        apply_colour_change(change, picture, weight, box)

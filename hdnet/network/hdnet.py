@@ -1,0 +1,150 @@
+"""HDNet: a U-Net with local and mask-aware global dynamics (Chen et al., ACM MM 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .acting import ActingRule
+from .config import HDNetConfig
+from .global_dynamics import GlobalDynamics
+from .initialisation import normal_
+from .local_dynamics import LocalDynamics
+from .padding import pad_to_multiple
+from .rain import RAIN, instance_norm
+from .regions import Regions, region_pyramid
+from .scene_context import SceneContext
+
+SMALLEST = 16  # pixels of a side in bfloat16; some processors compute strided convolutions of narrower ones wrong
+STRIDE = 8  # the coarsest feature map is this much smaller than the picture
+
+# Widths in units of the base channels, and whether the layer halves or doubles the picture's sides.
+ENCODER = ((1, False), (2, True), (4, False), (8, True), (8, False), (8, True), (8, False), (8, False))
+DECODER = ((8, False), (8, False), (8, True), (8, False), (4, True), (2, False), (1, True))
+
+
+class DecoderLayer(nn.Module):
+    """ReLU (in place), transposed convolution, RAIN."""
+
+    def __init__(self, in_channels: int, out_channels: int, upsample: bool) -> None:
+        super().__init__()
+        if upsample:
+            self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+        else:
+            self.conv = nn.ConvTranspose2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.norm = RAIN(out_channels)
+
+    def forward(self, features: Tensor, regions: Regions) -> Tensor:
+        features = F.relu_(features)
+        if features.dtype == torch.float16:  # sums of many features leave its range; normalised, they fit again
+            stride, padding = self.conv.stride, self.conv.padding
+            sums = F.conv_transpose2d(features.float(), self.conv.weight.float(), stride=stride, padding=padding)
+            return self.norm(sums, regions, inplace=True).half()
+        return self.norm(self.conv(features), regions, inplace=True)
+
+
+class HDNet(nn.Module):
+    """The generator.
+
+    Args:
+        config: See :class:`~.config.HDNetConfig`. Weights start as N(0, 0.02); see
+            :func:`~.initialisation.near_identity_` for a start that trains faster.
+    """
+
+    def __init__(self, config: HDNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.acting: ActingRule | None = None  # when to trust these weights; comes with them
+        base = config.base_channels
+        widths = [base * factor for factor, _ in ENCODER]
+
+        def convolution(in_channels: int, out_channels: int, downsample: bool) -> nn.Conv2d:
+            if downsample:
+                return nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+            return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+
+        self.encoder = nn.ModuleList(
+            convolution(before, width, halves)
+            for before, width, (_, halves) in zip([config.in_channels, *widths], widths, ENCODER)
+        )
+        self.local_dynamics = (
+            LocalDynamics(widths[-1], config.neighbours, config.local_dynamics) if config.local_dynamics else None
+        )
+        # every decoder layer after the first also sees the encoder's features of its size
+        skips = [0, *reversed(widths[:-1])]
+        decoded = [widths[-1], *(base * factor for factor, _ in DECODER)]
+        self.decoder = nn.ModuleList(
+            DecoderLayer(skip + below, base * factor, doubles)
+            for skip, below, (factor, doubles) in zip(skips, decoded, DECODER)
+        )
+        learned = config.global_dynamics == "learned"
+        self.global_dynamics = (
+            nn.ModuleList(GlobalDynamics(2 * width, learned) for width in (4 * base, 2 * base, base))
+            if config.global_dynamics
+            else None
+        )
+        self.scene_context = SceneContext(widths[-1], 2 * base, config.scene_context) if config.scene_context else None
+        self.head = nn.ConvTranspose2d(2 * base, 3, 3, padding=1)
+        normal_(self)
+        if self.scene_context is not None:
+            self.scene_context.start()
+
+    def forward(self, composite: Tensor, mask: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Harmonizes a batch, before blending with the background.
+
+        Args:
+            composite: ``[B, 3, H, W]`` in -1..1, of any size; padded inside to multiples of 8.
+            mask: ``[B, 1, H, W]`` in 0..1, 1 = foreground; the regions inside are split at 0.5.
+            reference: ``[B, 1, H, W]`` in 0..1, the background that may serve as reference; all by default.
+
+        Returns:
+            ``[B, 3, H, W]`` in -1..1.
+
+        Raises:
+            ValueError: The shapes do not belong together.
+        """
+        _check(composite, mask)
+        size = composite.shape[-2:]
+        least = SMALLEST if composite.dtype == torch.bfloat16 else STRIDE
+        composite, mask = (pad_to_multiple(each, STRIDE, least) for each in (composite, mask))
+        if reference is not None:
+            reference = pad_to_multiple(reference, STRIDE, least)
+        full, half, quarter, eighth = region_pyramid(mask, size, reference)
+
+        x = composite if self.config.in_channels == 3 else torch.cat((composite, mask), dim=1)
+        # rows of features are then views of feature maps, and convolutions are fastest so
+        skips = [self.encoder[0](x.contiguous(memory_format=torch.channels_last))]
+        for level, regions in enumerate((half, half, quarter, quarter, eighth, eighth, None)):
+            # The published code activates in place, and so its skip connections. Where a ReLU follows at once
+            # that changes nothing: only the global dynamics see the skip connections of the first three levels.
+            in_place = level > 2 or self.global_dynamics is None or self.config.local_dynamics == "published"
+            x = self.encoder[level + 1](F.leaky_relu(skips[-1], 0.2, inplace=in_place))
+            if regions is not None:
+                skips.append(instance_norm(x, regions))
+        if self.local_dynamics is not None:
+            x = self.local_dynamics(x, eighth)
+
+        context = None
+        if self.scene_context is not None:
+            context = self.scene_context(composite, full, x, eighth)
+
+        x = self.decoder[0](x, eighth)
+        for layer, regions in zip(self.decoder[1:5], (eighth, quarter, quarter, half)):
+            x = layer(torch.cat((skips.pop(), x), dim=1), regions)
+        for level, (before, after) in enumerate(((half, half), (half, full), (full, None))):
+            if self.global_dynamics is not None:
+                x = self.global_dynamics[level]((skips.pop(), x), before, context if after is None else None)
+            else:
+                x = torch.cat((skips.pop(), x), dim=1)
+            x = self.head(F.relu_(x)) if after is None else self.decoder[5 + level](x, after)
+        return torch.tanh(x)[..., : size[0], : size[1]]
+
+
+def _check(composite: Tensor, mask: Tensor) -> None:
+    if composite.dim() != 4 or composite.shape[1] != 3:
+        raise ValueError(f"The composite must have the shape [B, 3, H, W], not {list(composite.shape)}.")
+    if mask.shape != (len(composite), 1, *composite.shape[-2:]):
+        raise ValueError(
+            f"The mask must have the shape {[len(composite), 1, *composite.shape[-2:]]}, not {list(mask.shape)}."
+        )

@@ -1,0 +1,141 @@
+"""Judging as in use: composites without traces, fixed by their seed; strata, agreement and the rule in closed form."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from harmonize_composite.hdnet.network.acting import ActingRule
+from harmonize_composite.training.data.photos import Photographs
+from harmonize_composite.training.evaluation.calibrate import _outcome, fit_rule
+from harmonize_composite.training.evaluation.evaluate import Case, Score, evaluate
+from harmonize_composite.training.evaluation.in_use import KINDS, cases_in_use, random_region, without_traces
+from harmonize_composite.training.evaluation.metrics import Metrics, speckle
+from harmonize_composite.training.evaluation.report import NETWORK, summarise
+
+cv2 = pytest.importorskip("cv2")
+
+
+def photograph(seed, height=160, width=200):
+    """A smooth scene with a disc of its own colour, whose edge is mixed."""
+    rng = np.random.default_rng(seed)
+    scene = gaussian_filter(rng.random((height, width, 3)), (20, 20, 0))
+    scene = (scene - scene.min()) / np.ptp(scene) * 140 + 40
+    y, x = np.mgrid[:height, :width]
+    inside = np.hypot(y - height / 2, x - width / 2) < 40
+    share = gaussian_filter(inside.astype(float), 0.8)[..., None]
+    thing = rng.uniform(40, 200, 3) + 30 * gaussian_filter(rng.standard_normal((height, width, 3)), (2, 2, 0)) * 5
+    return (share * thing + (1 - share) * scene).clip(0, 255).astype(np.uint8), inside
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for seed in range(40):
+        picture, inside = photograph(seed)
+        Image.fromarray(picture).save(root / "images" / f"{seed}.png")
+        Image.fromarray(np.where(inside, np.uint8(255), np.uint8(0))).save(root / "masks" / f"{seed}.png")
+    return root
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_composites_are_fixed_and_differ_inside_only(photographs, kind):
+    source = Photographs(photographs, "train")
+    first, again = cases_in_use(source, kind, 6), cases_in_use(source, kind, 6)
+    differences = []
+    for one, other in zip(first, again):
+        pair, same = one.load(), other.load()
+        assert all((pair[name] == same[name]).all() for name in pair)
+        assert all((pair[name] == one.load()[name]).all() for name in pair)
+        inside = pair["mask"] > 127
+        assert (pair["composite"] == pair["real"])[~inside].all()
+        differences.append(np.square(pair["composite"][inside].astype(float) - pair["real"][inside]).mean())
+    assert np.median(differences) > 5 and len(set(differences)) > 3
+
+
+def test_nothing_of_the_object_shows_beside_its_mask():
+    picture, inside = photograph(3)
+    picture[gaussian_filter(inside.astype(float), 0.8) > 0.02] = (255, 0, 255)  # all that the object touches
+    clean, kept = without_traces(picture, inside)
+    assert (clean[kept] == (255, 0, 255)).all() and kept.sum() > 0.8 * inside.sum()
+    outside = clean[~kept].astype(int)
+    assert (outside[:, 1] > 25).all()  # the scene has green of at least 40, the object none
+
+
+def test_regions_are_of_use():
+    sizes = [random_region((200, 300), np.random.default_rng(seed)).mean() for seed in range(30)]
+    assert 0.02 <= min(sizes) and max(sizes) <= 0.25 and np.std(sizes) > 0.02
+
+
+def test_validation_and_test_photographs_are_different_ones(photographs):
+    splits = {name: {p.stem for p in Photographs(photographs, name).pictures} for name in ("train", "val")}
+    assert not splits["train"] & splits["val"] and len(splits["train"] | splits["val"]) == 40
+
+
+def test_groups_of_a_manifest_stay_on_one_side(photographs, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).symlink_to(photographs / folder)
+    rows = [f"{n},{'val' if n < 32 else 'train'},shoot{n // 4}" for n in range(40)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,split,group", *rows]))
+    val, test = ({int(p.stem) // 4 for p in Photographs(tmp_path, split).pictures} for split in ("choose", "quote"))
+    assert val and test and not val & test and val | test == set(range(8))
+
+
+def test_share_of_the_change_and_strata_are_exact():
+    real, mask = np.full((20, 20, 3), 100, np.uint8), np.zeros((20, 20), np.uint8)
+    mask[5:15] = 255
+
+    def case(shift):
+        composite = np.where(mask[..., None] > 0, 100 + shift, 100).astype(np.uint8).repeat(3, -1)
+        return Case(str(shift), "s", lambda: {"composite": composite, "real": real, "mask": mask})
+
+    def half_way(composite, foreground):
+        return composite + (100 / 255 - composite) / 2
+
+    scores, _ = evaluate([case(shift) for shift in (10, 20, 40)], {NETWORK: half_way}, "composite-background")
+    report = summarise(scores, [], weights="w", protocol="p", size=20, resolution="native")
+    strata = report["strata"][NETWORK]
+    assert [strata[name]["n"] for name in ("below 200", "200 to 1000", "above 1000")] == [1, 1, 1]
+    for group in strata.values():
+        assert group["share_of_change"] == pytest.approx(0.5)
+        assert group["after"] == pytest.approx(group["before"] / 4)
+        assert group["worse_fraction"] == 0
+
+
+def scored(before, proposed, agreement):
+    after = before - 2 * agreement + proposed
+    metrics = {"composite": Metrics(0, 0, before, 0), NETWORK: Metrics(0, 0, after, 0)}
+    return Score("n", "s", 10, 10, 0.2, metrics, {NETWORK: agreement})
+
+
+def test_the_outcome_of_a_rule_is_the_closed_form():
+    scores = [scored(900.0, 400.0, 500.0), scored(100.0, 50.0, -10.0)]
+    change, worse = _outcome(scores, ActingRule(100, 100, 1.25))
+    assert change == pytest.approx((900 - 2 * 1.25 * 500 + 1.25**2 * 400 + 100) / 1000 - 1)
+    assert worse == 0
+    assert _outcome(scores, ActingRule(0, 0, 1))[1] == 0.5
+
+
+def test_the_fitted_rule_leaves_alone_what_is_made_worse_and_does_enough_of_the_rest():
+    rng = np.random.default_rng(0)
+    good = [scored(1000.0, 150 + 100 * rng.random(), 300.0) for _ in range(80)]
+    bad = [scored(60.0, 20 + 20 * rng.random(), -5.0) for _ in range(40)]
+    rule = fit_rule([good + bad])
+    assert rule.factor(40) < 0.1 and rule.factor(200) > 1.2  # 300 / 200 would be the best
+
+
+def test_speckle_counts_dots_and_no_constant_offset():
+    rng = np.random.default_rng(0)
+    before = gaussian_filter(rng.uniform(60, 180, (64, 64, 3)), (3, 3, 0)).astype(np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[12:52, 12:52] = 255
+    assert speckle(before, before + np.uint8(40), mask) == 0
+    dotted = before.copy()
+    dotted[15, 20] += 60
+    near = 38 * 38 - (38 - 16) ** 2  # inside with its whole neighbourhood, and within 9 pixels of the edge
+    assert speckle(before, dotted, mask) == pytest.approx(1 / near)
+    far = before.copy()
+    far[32, 32] += 60
+    assert speckle(before, far, mask) == 0

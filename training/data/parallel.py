@@ -1,0 +1,41 @@
+"""Many independent file jobs at once, with a progress bar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from tqdm import tqdm
+
+from ...files.training_images import PictureError
+
+
+def for_each(
+    function: Callable, items: Sequence, title: str, workers: int | None = None
+) -> list[tuple[object, PictureError]]:
+    """Call `function` on every item; go on after a broken picture, stop at any other error.
+
+    Threads do: Pillow decodes, resizes and encodes without holding Python's lock.
+
+    Args:
+        workers: how many at a time; None for one a core.
+
+    Returns:
+        The items with a broken picture and their errors, in the order of `items`.
+    """
+    workers = workers or os.cpu_count() or 1
+    failures = {}
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(items), desc=title) as bar:
+        jobs = {pool.submit(function, item): place for place, item in enumerate(items)}
+        try:
+            for job in as_completed(jobs):
+                try:
+                    job.result()
+                except PictureError as error:
+                    failures[jobs[job]] = error
+                bar.update()
+        except BaseException:  # also Ctrl-C: do not wait for what has not begun
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [(items[place], failures[place]) for place in sorted(failures)]

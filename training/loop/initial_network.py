@@ -1,0 +1,55 @@
+"""The network where a run starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ...hdnet import HDNet, HDNetConfig
+from ...hdnet.network.initialisation import near_identity_
+from ...weights import load_network
+from .options import Options
+from .widen import widen
+
+
+def initial_network(options: Options, known: dict | None = None) -> HDNet:
+    """A new network, the same for the same seed, or the one whose weights `options.init` names; on the CPU.
+
+    Args:
+        options: Of the run.
+        known: Its configuration as a checkpoint remembers it, so that a resumption can do without those weights.
+
+    Raises:
+        ValueError: There is no such preset, or the weights cannot be had.
+    """
+    if options.init not in ("normal", "near-identity"):
+        if known:
+            return HDNet(HDNetConfig(**known))
+        return _extended(load_network(options.init), options).requires_grad_(True).train()
+    shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", "scene_context")}
+    config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        network = HDNet(config)
+    if options.init == "near-identity":
+        near_identity_(network)
+    return network
+
+
+def _extended(network: HDNet, options: Options) -> HDNet:
+    """The same function in a larger network, where the options ask for more channels or for scene context."""
+    base = network.config.base_channels
+    if options.base_channels > base:
+        if options.base_channels % base or network.scene_context is not None:
+            raise ValueError(
+                f"Only weights without scene context can be widened, to a multiple of {base} base channels."
+            )
+        network = widen(network, options.base_channels // base, options.seed)
+    if options.scene_context and network.scene_context is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            larger = HDNet(replace(network.config, scene_context=options.scene_context))
+        larger.load_state_dict(network.state_dict(), strict=False)  # all but the context, which has no say yet
+        network = larger
+    return network

@@ -1,0 +1,292 @@
+"""The training loop.
+
+It runs in one process or in many (`accelerate launch`), on CPU or GPU. Every process holds the same network, takes
+its share of each batch and receives the mean of all gradients. So all of them know the same, and one writes.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from ...files.atomic import write_whole
+from ...weights import save_network
+from ..data.batches import load_batches, training_source
+from ..evaluation.metrics import average
+from ..evaluation.validation import Validation
+from .checkpoint import (
+    Progress,
+    disk_failures_explained,
+    load_checkpoint,
+    load_parts,
+    random_states,
+    remove_partial_files,
+    save_checkpoint,
+    set_random_states,
+    what_is_kept,
+)
+from .cpu import exact_on_cpu, trains_on_cpu
+from .ema import update_average
+from .initial_network import initial_network
+from .interruption import Interruption
+from .objective import affine_part, blend, emphasis, foreground_mse
+from .options import Options, to_toml
+from .record import Window, describe_weights, figures, progress_bar
+from .schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 10  # steps in a row that may fail
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on; its last checkpoint is intact."""
+
+
+def train(options: Options, folder: str | Path, resume: bool = False) -> bool:
+    """Trains a network.
+
+    Args:
+        options: Of the run.
+        folder: Gets `options.toml`, `checkpoint.pt`, `weights.safetensors` (the moving average of the weights, to be
+            used), `best.safetensors` (the same where its validation fMSE was lowest) and TensorBoard's events.
+        resume: Go on from the checkpoint in `folder`.
+
+    Returns:
+        Whether the run is complete; False where it was interrupted and can be resumed.
+
+    Raises:
+        ValueError, OSError: The options, the data or the checkpoint are unfit, or a file could not be written.
+        TrainingError: Gradients or weights are not finite.
+    """
+    with exact_on_cpu(), Interruption() as interruption:
+        run = Run(options, Path(folder), resume)
+        with disk_failures_explained(run.checkpoint, run.progress):
+            return run.go(interruption)
+
+
+class Run:
+    """A run, as one of its processes sees it; see `train`."""
+
+    def __init__(self, options: Options, folder: Path, resume: bool) -> None:
+        self.checkpoint = folder / "checkpoint.pt"
+        if not resume and self.checkpoint.exists():
+            raise ValueError(f"{folder}: there is a run here already; resume it, or choose another folder.")
+        self.options, self.folder, self.failures = options, folder, 0
+        self.progress, saved = load_checkpoint(self.checkpoint) if resume else (Progress(), None)
+        self.accelerator = Accelerator(
+            mixed_precision=options.precision,
+            cpu=trains_on_cpu(options.device),
+            # a picture without foreground passes the local dynamics by
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        if options.precision == "fp16" and self.accelerator.device.type == "cpu":
+            raise ValueError("precision=fp16 needs a GPU; on a CPU, use bf16 or no.")
+        share = self.accelerator.process_index, self.accelerator.num_processes
+        source = training_source(options)
+        self.pictures = len(source)
+        self.schedule = Schedule(options, self.pictures)
+        if self.progress.step > self.schedule.steps:
+            raise ValueError(
+                f"{folder}: this run has done {self.progress.step} steps, more than the {self.schedule.steps} asked "
+                "for; raise steps in its options.toml, or use its weights.safetensors as they are."
+            )
+        self.schedule.check_split(share[1])
+        kinds = {"untouched": 0.0, "pasted": options.pasted, "camera": options.camera}
+        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share, **kinds)
+        on_gpu = self.accelerator.device.type == "cuda"
+        self.batches = load_batches(options, source, self.schedule, self.progress, *share, pin_memory=on_gpu)
+        self._build(saved)
+        if saved:
+            set_random_states(saved["random"][share[0] % len(saved["random"])])
+        self.writer = None
+        if self.accelerator.is_main_process:
+            remove_partial_files(folder)
+            write_whole(folder / "options.toml", lambda file: file.write(to_toml(options).encode()))
+            self.writer = SummaryWriter(str(folder), purge_step=self.progress.step + 1 if resume else None)
+
+    def _build(self, saved: dict | None) -> None:
+        options, accelerator = self.options, self.accelerator
+        self.memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
+        network = initial_network(options, saved and saved["config"])
+        network.to(accelerator.device, memory_format=self.memory_format)
+        self.plain, self.average = network, copy.deepcopy(network).requires_grad_(False).eval()
+        optimizer = torch.optim.Adam(network.parameters(), options.learning_rate, (options.beta1, options.beta2))
+        if saved:
+            load_parts(saved, network=network, average=self.average, optimizer=optimizer)
+        if options.compile:
+            if network.local_dynamics is not None:  # its shapes differ from picture to picture
+                network.local_dynamics.forward = torch.compiler.disable(network.local_dynamics.forward)
+            network.compile(dynamic=False)
+        self.network, self.optimizer = accelerator.prepare(network, optimizer)
+        if saved and saved["scaler"] and accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(saved["scaler"])
+
+    def go(self, interruption: Interruption) -> bool:
+        """Trains to the end, or until interrupted."""
+        options, progress, steps = self.options, self.progress, self.schedule.steps
+        started = time.monotonic() - progress.seconds
+        self.composite = average(gather_object(self.validation.composite_scores()))
+        parts, window = iter(self.batches), Window()
+        stopped = False
+        with self.writer or nullcontext(), progress_bar(steps, progress.step, shown=bool(self.writer)) as bar:
+            if options.validation_pairs and progress.step == 0:
+                self._validate()  # what the first weights can do already
+            while progress.step < steps and not stopped:
+                window.add(*self._step(parts))
+                bar.update()
+                progress.seconds = time.monotonic() - started
+                step, last = progress.step, progress.step == steps
+                stopped = self._any(interruption.noted)
+                if step % options.log_every == 0 or last:
+                    self._log(window, bar)
+                    window = Window()
+                if options.validation_pairs and (step % options.validate_every == 0 or last):
+                    self._validate()
+                if step % options.checkpoint_every == 0 or last or stopped:
+                    self._save()
+        self._leave()
+        return progress.step == steps
+
+    def _step(self, parts: Iterator[dict[str, Tensor]]) -> tuple[Tensor, Tensor, int, float]:
+        """One step: its loss, the norm of its gradient, its pictures and seconds."""
+        begun = time.monotonic()
+        options, accelerator, progress = self.options, self.accelerator, self.progress
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.learning_rate(progress.step)
+        total = torch.zeros((), device=accelerator.device)
+        for left in reversed(range(options.accumulate)):
+            composite, mask, real = self._to_device(next(parts))
+            with accelerator.no_sync(self.network) if left else nullcontext():  # gradients meet once a step
+                output = self.network(composite, mask)
+                loss = self._loss(output, composite, mask, real) / options.accumulate
+                accelerator.backward(loss)
+            total += loss.detach()
+        self.seen = composite[:1], mask[:1]
+        norm = accelerator.clip_grad_norm_(self.plain.parameters(), options.clip or math.inf)
+        finite = bool(norm.isfinite())
+        if finite or accelerator.scaler is not None:  # fp16: the scaler leaves the step out, and learns from it
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        batch = self.schedule.stage(progress.step).batch
+        progress.step += 1
+        progress.position += batch
+        if finite:
+            self.failures = 0
+            update_average(self.average, self.plain, options.ema, progress.step)
+        else:
+            self._fail()
+        return total, norm, batch, time.monotonic() - begun
+
+    def _loss(self, output: Tensor, composite: Tensor, mask: Tensor, real: Tensor) -> Tensor:
+        options = self.options
+        weights = emphasis(composite, real, mask, options.emphasis) if options.emphasis else None
+        loss = foreground_mse(blend(output, composite, mask), real, mask, weights)
+        if options.affine_loss:
+            mapped = affine_part(output, composite, mask)
+            loss = torch.lerp(
+                loss, foreground_mse(blend(mapped, composite, mask), real, mask, weights), options.affine_loss
+            )
+        return loss
+
+    @torch.no_grad()
+    def _sound(self) -> bool:
+        """Whether the network still makes a picture of the one it saw last."""
+        return bool(self.plain.forward(*self.seen).isfinite().all())  # forward is never compiled
+
+    def _to_device(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        names, device = ("composite", "mask", "real"), self.accelerator.device
+        return [batch[name].to(device, non_blocking=True, memory_format=self.memory_format) for name in names]
+
+    def _fail(self) -> None:
+        self.progress.skipped += 1
+        self.failures += 1
+        if self.accelerator.scaler is None:
+            log.warning("Step %d left out: its loss or gradient is not finite.", self.progress.step)
+        if self.failures == PATIENCE:
+            self._give_up(f"{PATIENCE} steps in a row had a loss or gradient that is not finite")
+
+    def _give_up(self, reason: str) -> None:
+        raise TrainingError(
+            f"Training ends at step {self.progress.step}: {reason}. Try a lower learning_rate, clip=1 or "
+            f"precision=no; {what_is_kept(self.checkpoint)}."
+        )
+
+    def _any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.accelerator.num_processes == 1:
+            return here
+        return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device)))
+
+    def _log(self, window: Window, bar: tqdm) -> None:
+        loss, norm = self.accelerator.reduce(window.means(), "mean").tolist()
+        if not self.writer:
+            return
+        step = self.progress.step
+        size, rate = self.schedule.size(step - 1), self.schedule.learning_rate(step - 1)
+        scalars = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, "size": size}
+        for name, value in (scalars | {"pictures_per_second": window.speed}).items():
+            self.writer.add_scalar(f"training/{name}", value, step)
+        bar.set_postfix_str(f"loss {loss:.4f}, {size} px, {window.speed:.1f} pictures/s")
+
+    def _validate(self) -> None:
+        """Measures the moving average and keeps it where it is the best so far."""
+        progress, pairs = self.progress, self.validation
+        scores = average(gather_object(pairs.scores(self.average)))
+        progress.fmse, progress.psnr = scores.fmse, scores.psnr
+        better = scores.fmse < progress.best
+        progress.best = min(progress.best, scores.fmse)
+        if not self.writer:
+            return
+        for name in ("fmse", "psnr", "mse"):
+            self.writer.add_scalar(f"validation/{name}", getattr(scores, name), progress.step)
+        if pairs.pairs:
+            grid = pairs.picture_grid(self.average)
+            self.writer.add_image("composite, mask, result, real", grid, progress.step, dataformats="HWC")
+        log.info("Step %d: %s.", progress.step, figures(progress, self.composite))
+        if better:
+            save_network(self.average, self.folder / "best.safetensors", self._facts())
+
+    def _save(self) -> None:
+        """Writes the checkpoint and the weights."""
+        if self._any(not self._sound()):
+            self._give_up("the network's output is no longer finite")
+        states = gather_object([random_states()])
+        if not self.writer:
+            return
+        save_checkpoint(
+            self.checkpoint,
+            self.progress,
+            config=asdict(self.plain.config),
+            network=self.plain.state_dict(),
+            average=self.average.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scaler=self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
+            random=states,
+        )
+        save_network(self.average, self.folder / "weights.safetensors", self._facts())
+
+    def _leave(self) -> None:
+        """Ends the group of processes."""
+        if self.accelerator.num_processes > 1:
+            # Gloo's threads need Python's lock to free what they sent last. The end of the group holds that lock and
+            # waits for them: forever, unless they were done before.
+            time.sleep(0.5)
+        self.accelerator.end_training()
+
+    def _facts(self) -> dict[str, str]:
+        device = f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
+        return describe_weights(self.options, self.progress, self.pictures, self.composite, device)

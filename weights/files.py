@@ -1,0 +1,195 @@
+"""Networks in safetensors files that explain themselves.
+
+Width, input channels and variant are read off the tensors. The metadata adds what no tensor shows:
+
+=================  ==========================================================================
+key                meaning
+=================  ==========================================================================
+local_dynamics     ``paper`` or ``published`` (see :class:`~..hdnet.HDNetConfig`)
+neighbours         K, ``1`` to ``9``
+acting             when to trust the network, ``low high strength`` (:class:`~..hdnet.acting.ActingRule`)
+title              a line for people
+licence            SPDX name of the licence of the weights
+training_data      what they were trained on, with sources and terms
+training           how: pictures seen, sizes, time, machine
+figures            what they reach, on what, beside the untouched composite
+limits             what they are known to do badly
+source             paper, or where a converted checkpoint came from
+=================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files.atomic import write_whole
+from .errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..hdnet import HDNet, HDNetConfig
+
+CARD_KEYS = ("title", "licence", "training_data", "training", "figures", "limits", "source")
+
+
+def save_network(
+    network: HDNet, path: str | Path, metadata: dict[str, str] | None = None, dtype: str = "float32"
+) -> None:
+    """Writes a network to a safetensors file, whole or not at all.
+
+    Args:
+        network: Its parameters and configuration are stored.
+        path: The file; missing folders are made.
+        metadata: More to say about it, strings only; see the table above.
+        dtype: ``"float32"``, or ``"float16"`` for half the size.
+    """
+    import torch
+    from safetensors.torch import save
+
+    config = network.config
+    facts = {"format": "harmonize-composite", "neighbours": str(config.neighbours)}
+    if network.acting is not None:
+        facts["acting"] = str(network.acting)
+    if config.local_dynamics:
+        facts["local_dynamics"] = config.local_dynamics
+    kind = getattr(torch, dtype)
+    tensors = {name: tensor.detach().cpu().to(kind).contiguous() for name, tensor in network.state_dict().items()}
+    data = _in_order(save(tensors, {**(metadata or {}), **facts}))
+    write_whole(path, lambda file: file.write(data))
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file whose metadata are sorted, so that the same weights make the same file."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file.
+
+    Raises:
+        WeightsError: The file is missing or is no safetensors file.
+    """
+    return _read(path, tensors=False)[1]
+
+
+def read_network(path: str | Path) -> HDNet:
+    """Builds the network that a safetensors file holds, float32 on the CPU, for inference.
+
+    Files with the published code's parameter names are taken too; see :mod:`.published`.
+
+    Raises:
+        WeightsError: The file is missing, damaged or foreign; tensors are missing, left over, of a wrong shape
+            or not finite.
+    """
+    tensors, metadata = _read(path)
+    from ..hdnet.network.acting import ActingRule
+    from .authors import from_published, looks_published
+
+    if looks_published(tensors):
+        tensors = from_published(tensors)
+        metadata = {"local_dynamics": "published", **metadata}
+    network = build_network(tensors, metadata, str(path))
+    if text := metadata.get("acting"):
+        try:
+            network.acting = ActingRule.from_text(text)
+        except ValueError as error:
+            raise WeightsError(f"{path}: its metadata holds a rule that cannot be used. {error}") from error
+    return network
+
+
+def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
+    """Builds a network from its tensors; strict. ``name`` says in errors whose they are."""
+    import numpy as np
+
+    from .unfilled import unfilled_network
+
+    network = unfilled_network(_config(tensors, metadata, name))
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or surplus:
+        raise WeightsError(
+            f"{name}: these are not the weights of an HDNet: "
+            + "; ".join(
+                f"{what}: {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+                for what, keys in (("missing", missing), ("left over", surplus))
+                if keys
+            )
+            + "."
+        )
+    values = {}
+    for key, shape in expected.items():
+        tensor = tensors[key]
+        if tuple(tensor.shape) != shape:
+            raise WeightsError(
+                f"{name}: the tensor {key} has the shape {list(tensor.shape)} but should have {list(shape)}."
+            )
+        values[key] = tensor.detach().float().contiguous()
+        if not tensor.is_floating_point() or not np.isfinite(values[key].numpy()).all():
+            raise WeightsError(f"{name}: the tensor {key} does not hold finite floating-point values; get a new copy.")
+    network.load_state_dict(values, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNetConfig:
+    from ..hdnet import HDNetConfig
+
+    first = tensors.get("encoder.0.weight")
+    if first is None or first.dim() != 4:
+        raise WeightsError(
+            f"{name}: there is no HDNet in this file; if it is a checkpoint of the published code, "
+            "convert it with 'harmonize weights convert'."
+        )
+    local = "local_dynamics.linear.weight" in tensors
+    learned = "global_dynamics.0.guide.weight" in tensors
+    masked = "global_dynamics.0.squeeze.weight" in tensors
+    neighbours = metadata.get("neighbours", "1")
+    if not neighbours.isdecimal():
+        raise WeightsError(f"{name}: its metadata gives the number of neighbours as {neighbours!r}.")
+    try:
+        return HDNetConfig(
+            base_channels=first.shape[0],
+            in_channels=first.shape[1],
+            local_dynamics=metadata.get("local_dynamics", "paper") if local else None,
+            neighbours=int(neighbours),
+            global_dynamics="learned" if learned else "mask" if masked else None,
+            scene_context=len(tensors.get("scene_context.layers.0.weight", ())),
+        )
+    except ValueError as error:
+        raise WeightsError(f"{name}: {error}") from error
+
+
+def _read(path: str | Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file.")
+    try:
+        with safe_open(path, framework="pt" if tensors else "np") as file:  # metadata alone need no torch
+            found = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}
+            return found, {key: _plain(value) for key, value in (file.metadata() or {}).items()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: {_what_it_is(path)}") from error
+
+
+def _plain(text: str) -> str:
+    """Text without control characters, which a terminal would obey."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+
+
+def _what_it_is(path: Path) -> str:
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK") or start.startswith(b"\x80"):
+        return "this is a pickled checkpoint, not safetensors; convert it with 'harmonize weights convert'."
+    if start[8:9] == b"{":
+        return "this safetensors file is damaged or cut short; download it again."
+    return "this is not a safetensors file."
