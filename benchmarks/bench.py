@@ -9,7 +9,6 @@ The weights are random and the masks a centred quarter of the picture; neither c
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from functools import partial
@@ -27,29 +26,7 @@ PLAIN_LIMIT = 1024  # above, the plain network's similarity of all positions tak
 FILM = (1080, 1920)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the options."""
-    parser.add_argument("--networks", nargs="+", default=["hdnet-lite", "hdnet"], metavar="NAME", help="presets")
-    parser.add_argument(
-        "--sizes", nargs="*", type=int, default=[256, 512, 1024], metavar="N", help="the network at N x N"
-    )
-    parser.add_argument(
-        "--native", nargs="*", type=int, default=[2048], metavar="N", help="the first network at N x N, once"
-    )
-    parser.add_argument(
-        "--pictures", nargs="*", type=int, default=[4096, 8192], metavar="N", help="pictures N x N worked on at 256"
-    )
-    parser.add_argument("--frames", type=int, default=24, metavar="N", help="frames of film in 1080p; 0 to leave out")
-    parser.add_argument(
-        "--training", type=int, default=256, metavar="N", help="training steps at N x N; 0 to leave out"
-    )
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds, of which the median is given")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the processor (default: torch's choice)")
-    parser.add_argument("--report", type=Path, metavar="OUT.json", help="also write all figures as JSON")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="also draw time against size; needs matplotlib")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args) -> int:
     """Measures and prints table after table."""
     import torch
 
@@ -99,7 +76,7 @@ def make_composite(height: int, width: int, count: int = 1) -> tuple[Tensor, Ten
     return torch.rand(count, 3, height, width) * 2 - 1, mask
 
 
-def _networks(args: argparse.Namespace) -> list[dict]:
+def _networks(args) -> list[dict]:
     import torch
 
     from ..hdnet.network.precision import choose_dtype
@@ -135,7 +112,7 @@ def _networks(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
-def _natives(args: argparse.Namespace) -> list[dict]:
+def _natives(args) -> list[dict]:
     import torch
 
     print("\nnative, all pixels through the network")
@@ -157,7 +134,7 @@ def forward_once(preset: str, size: int, threads: int) -> float:
         return _timed(partial(network, *inputs))
 
 
-def _pictures(args: argparse.Namespace) -> list[dict]:
+def _pictures(args) -> list[dict]:
     import torch
 
     print("\nlarge pictures, worked on at 256 × 256")
@@ -194,7 +171,7 @@ def harmonize_large(preset: str, size: int, repeats: int, threads: int) -> tuple
     return seconds["whole"], seconds["alone"]
 
 
-def _film(args: argparse.Namespace) -> dict:
+def _film(args) -> dict:
     import torch
 
     from ..hdnet import Harmonizer
@@ -216,7 +193,7 @@ def _film(args: argparse.Namespace) -> dict:
     return {"frames": args.frames, "ours": ours, "plain": plain}
 
 
-def _training(args: argparse.Namespace) -> list[dict]:
+def _training(args) -> list[dict]:
     from .plain import plain_network
 
     print(f"\ntraining step at {args.training} × {args.training}, batch 4, forward and backward, float32")

@@ -16,27 +16,17 @@ import warnings
 PACKAGE = __package__
 ROOT = PACKAGE.rpartition(".")[0]
 
-# name: (what it does, module, its functions' names); a module is imported when its command is the one called.
+# name: what it does; the module of that name is imported when its command is the one called
 COMMANDS = {
-    "image": ("harmonize one picture", ".commands", "add_image_arguments", "run_image"),
-    "folder": ("harmonize a folder of pictures", ".commands", "add_folder_arguments", "run_folder"),
-    "demo": ("show what it does on a picture of its own", ".commands", "add_demo_arguments", "run_demo"),
-    "weights": ("list, inspect, convert, fetch and package weights", ".weights", "add_arguments", "run"),
-    "evaluate": ("measure weights on pairs with ground truth", ".evaluate", "add_arguments", "run"),
-    "train": ("train weights", ".train", "add_arguments", "run"),
-    "synthesize": (
-        "make composites with ground truth from photographs",
-        ".data",
-        "add_synthesize_arguments",
-        "run_synthesize",
-    ),
-    "prepare": (
-        "write a resized copy of a data set",
-        ".data",
-        "add_prepare_arguments",
-        "run_prepare",
-    ),
-    "bench": ("measure speed and memory", "..benchmarks.bench", "add_arguments", "run"),
+    "image": "harmonize one picture",
+    "folder": "harmonize a folder of pictures",
+    "demo": "show what it does on a picture of its own",
+    "weights": "list, inspect, convert, calibrate, fetch and package weights",
+    "evaluate": "measure weights on pairs with ground truth",
+    "train": "train weights",
+    "synthesize": "make composites with ground truth from photographs",
+    "prepare": "write a resized copy of a data set",
+    "bench": "measure speed and memory",
 }
 
 
@@ -90,12 +80,12 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((each for each in arguments if not each.startswith("-")), None)
-    for name, (summary, module, add_arguments, run) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == chosen:
-            room = importlib.import_module(module, PACKAGE)
-            getattr(room, add_arguments)(command)
-            command.set_defaults(run=getattr(room, run))
+            module = importlib.import_module(f".{name}", PACKAGE)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     return parser
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harmonize_composite.cli import COMMANDS, commands, main
+from harmonize_composite.cli import COMMANDS, demo, main
 from harmonize_composite.cli import folder_jobs as folders
 from harmonize_composite.weights import catalogue
 
@@ -256,7 +256,7 @@ def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(monkeypatch, 
     def lacks(_):
         raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
 
-    monkeypatch.setattr(commands, "run_demo", lacks)
+    monkeypatch.setattr(demo, "run", lacks)
     assert run("demo") == 1
     assert "pip install 'harmonize-composite[train]'" in capsys.readouterr().err
 

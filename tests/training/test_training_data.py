@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from harmonize_composite.cli import data as data_command
+from harmonize_composite.cli import prepare as prepare_command
+from harmonize_composite.cli import synthesize as synthesize_command
 from harmonize_composite.files.training_images import PictureError, read_rgb
 from harmonize_composite.training.data.iharmony4 import IHarmony4, MissingFiles, find_pairs
 from harmonize_composite.training.data.pairs import Stream, collate, open_source
@@ -687,8 +688,9 @@ def test_a_broken_photograph_does_not_end_a_synthesis(photos, tmp_path, capsys):
 
 def run_command(name, *arguments):
     parser = argparse.ArgumentParser()
-    getattr(data_command, f"add_{name}_arguments")(parser)
-    return getattr(data_command, f"run_{name}")(parser.parse_args([str(a) for a in arguments]))
+    module = {"prepare": prepare_command, "synthesize": synthesize_command}[name]
+    module.add_arguments(parser)
+    return module.run(parser.parse_args([str(a) for a in arguments]))
 
 
 @pytest.mark.parametrize("wrong", [{"pairs": 0}, {"pairs": -1}, {"size": 0}, {"seed": -1}])

@@ -1,0 +1,123 @@
+"""What several commands share: argument types, common options, the harmonizer they describe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights",
+        metavar="W",
+        default="hdnet-lite",
+        help="a name of 'harmonize weights list', a file or hub:owner/repo[/file][@revision] (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resolution",
+        metavar="N|native",
+        type=resolution,
+        default=256,
+        help="colours are judged on about N x N pixels (64 to 4096), or on every pixel (native, slower); the output "
+        "has its full size and texture either way (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--strength",
+        metavar="S",
+        type=strength,
+        default=1.0,
+        help="0 changes nothing, 1 makes the change, 2 twice the change (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge by this many (default: 0)"
+    )
+    parser.add_argument(
+        "--foreground",
+        choices=("auto", "pasted", "edited"),
+        default="auto",
+        help="edited: inpainted or recoloured in its place, fitted across the edge of the mask; pasted: an object from "
+        "elsewhere, always changed; auto: sees which it is, and leaves alone what seems to fit (default: %(default)s)",
+    )
+    parser.add_argument("--invert-mask", action="store_true", help="for masks that are black where the foreground is")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        default="auto",
+        help="number format of the network; auto is bfloat16 where the processor has it, else float32",
+    )
+    parser.add_argument("--device", metavar="D", help="such as cpu or cuda (default: cuda where there is one)")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=count, metavar="N", help="jobs at a time (default: one a core)")
+
+
+def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
+    """The harmonizer with the options of the command line."""
+    from ..hdnet import Harmonizer
+    from ..weights import load_network
+
+    harmonizer = Harmonizer(load_network(args.weights, device=device_of(args.device), precision=args.precision))
+
+    def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
+        return harmonizer(
+            picture,
+            1 - mask if args.invert_mask else mask,
+            resolution=args.resolution,
+            strength=args.strength,
+            feather=args.feather,
+            foreground=args.foreground,
+            **others,
+        )
+
+    return harmonize
+
+
+def device_of(name: str | None) -> str:
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"The device {name!r} cannot be used here: {str(error).partition('. ')[0]}.") from error
+    return name
+
+
+def resolution(text: str) -> int | str:
+    if text == "native" or (text.isdecimal() and 64 <= int(text) <= 4096):
+        return text if text == "native" else int(text)
+    raise argparse.ArgumentTypeError(f"must be 64 to 4096 pixels, or native, not {text!r}")
+
+
+def strength(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError(f"must be a number in 0..2, not {text!r}")
+    return value
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, not '{text}'")
+    return int(text)
+
+
+def report_failures(failures: list, what: str, fate: str) -> int:
+    """List what failed on stderr; the exit code."""
+    if not failures:
+        return 0
+    plural = "s" if len(failures) > 1 else ""
+    print(f"{len(failures)} {what}{plural} {fate}:", file=sys.stderr)
+    for _, error in failures:
+        print(f"  {error}", file=sys.stderr)
+    return 1

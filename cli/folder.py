@@ -1,0 +1,43 @@
+"""`harmonize folder`: all pictures of a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .arguments import add_common_arguments, harmonizer_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `harmonize folder`."""
+    parser.epilog = (
+        "The mask of NAME.jpg is MASKS/NAME.png (or any other format), or, as in iHarmony4, that of NAME_K_J.jpg is "
+        "NAME_K.png. A broken file does not stop the others; they are listed at the end and the exit code is 1."
+    )
+    parser.add_argument("composites", metavar="COMPOSITES", type=Path, help="folder of pictures")
+    parser.add_argument("masks", metavar="MASKS", type=Path, help="folder of masks, white = the foreground to change")
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write into")
+    add_common_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Harmonizes a folder and lists what failed."""
+    from tqdm import tqdm
+
+    from .folder_jobs import check_folders, find_jobs, harmonize_folder
+
+    check_folders(args.composites, args.masks, args.output)
+    jobs = find_jobs(args.composites, args.masks, args.output)
+    harmonize = harmonizer_of(args)
+    args.output.mkdir(parents=True, exist_ok=True)
+    failures = []
+    with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
+        for job, error in harmonize_folder(jobs, harmonize):
+            bar.update()
+            if error is not None:
+                failures.append(f"  {job.composite.name}: {' '.join(str(error).split())}")
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} pictures written to {args.output}")
+    if failures:
+        print(f"harmonize: {len(failures)} of {len(jobs)} pictures failed:", *failures, sep="\n", file=sys.stderr)
+    return 1 if failures else 0
