@@ -60,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the figures as JSON")
     parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")
     parser.add_argument("--sheet", type=_png, metavar="OUT.png", help="draw the best, median and worst cases")
-    parser.add_argument("--baselines", action="store_true", help="also judge Reinhard, MKL and histogram matching")
+    parser.add_argument(
+        "--baselines", action="store_true", help="also judge Reinhard, MKL, histogram matching and the seam fit"
+    )
     parser.add_argument(
         "--harmonious", action="store_true", help="also measure how much the real pictures, which fit, are changed"
     )
@@ -110,7 +112,9 @@ def run(args: argparse.Namespace) -> int:
     def progress(results):
         return tqdm(results, total=len(cases), unit="pair", disable=None)
 
-    scores, failures = evaluate(cases, methods, args.protocol, workers=args.workers, progress=progress)
+    scores, failures = evaluate(
+        cases, methods, args.protocol, edges=args.size == "full", workers=args.workers, progress=progress
+    )
     report = summarise(
         scores, failures, weights=args.weights, protocol=args.protocol, size=args.size, resolution=resolution
     )

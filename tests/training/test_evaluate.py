@@ -234,7 +234,7 @@ def test_baselines_stand_degenerate_regions(baseline, kind):
 
 def test_baselines_stand_beside_the_network_in_the_report(iharmony4):
     report = report_of(iharmony4, darken, **BASELINES)
-    assert report["baselines"].keys() == {"reinhard", "mkl", "histogram"}
+    assert report["baselines"].keys() == {"reinhard", "mkl", "histogram", "seam fit"}
     # The background is grey of one level: the match is that level, which is right.
     assert report["baselines"]["histogram"]["fmse"] == 0
     assert report["baselines"]["histogram"]["worse_fraction"] == 0
@@ -296,7 +296,7 @@ def test_the_contact_sheet_shows_before_mask_after_and_real(iharmony4, tmp_path)
     path = tmp_path / "sheet.png"
     write_contact_sheet(path, cases, scores, darken, "real-background", rows_each=1)
     sheet = np.asarray(Image.open(path))
-    assert sheet.shape == (20 + 3 * (256 + 8 + 20), 8 + 4 * (256 + 8), 3)
+    assert sheet.shape == (20 + 3 * (256 + 8 + 20), 8 + 6 * (256 + 8), 3)
     first = sheet[40 : 40 + SIDE, 8:]  # the best case: 20 levels too bright, now 10
     columns = [first[0, column * 264] for column in range(4)]
     assert [tuple(column) for column in columns] == [(120,) * 3, (255,) * 3, (110,) * 3, (100,) * 3]

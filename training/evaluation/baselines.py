@@ -49,7 +49,22 @@ def histogram(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     return _recolour(composite, foreground, lambda own, reference: match_histograms(own, reference, channel_axis=-1))
 
 
-BASELINES = {"reinhard": reinhard, "mkl": mkl, "histogram": histogram}
+def seam_fit(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    """The affine map from inside to outside of the mask's edge, wherever there is one; `hdnet.harmonize.seam`."""
+    import torch
+
+    from ...hdnet.harmonize.seam import fit_seam, seam_pairs
+
+    result = composite.copy()
+    fit = fit_seam(seam_pairs(torch.from_numpy(np.float32(composite)), torch.from_numpy(np.float32(foreground))))
+    if fit is not None:
+        matrix = fit.matrix.numpy()
+        own = composite[foreground]
+        result[foreground] = (own + own @ matrix[:, :3].T + matrix[:, 3]).clip(0, 1)
+    return result
+
+
+BASELINES = {"reinhard": reinhard, "mkl": mkl, "histogram": histogram, "seam fit": seam_fit}
 
 
 def _recolour(composite: np.ndarray, foreground: np.ndarray, transfer: Callable) -> np.ndarray:

@@ -7,12 +7,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...files.atomic import write_whole
 from .evaluate import Case, Harmonize, Protocol, Score, harmonized, input_picture
+from .metrics import standing_out
 from .report import NETWORK
 
 CELL = 256
 GAP = 8
 LINE = 20
-COLUMNS = ("before", "mask", "after", "real")
+COLUMNS = ("before", "mask", "after", "real", "worst edge, before", "after")
+EDGE = 64  # pixels of the worst edge, which are enlarged
 PAPER, INK = (250, 250, 250), (20, 20, 20)
 
 
@@ -25,7 +27,7 @@ def write_contact_sheet(
     *,
     rows_each: int = 4,
 ) -> None:
-    """Writes a PNG, a row a case: before, mask, after, real, with the figures written above them.
+    """Writes a PNG, a row a case: before, mask, after, real, and the worst edge enlarged, under their figures.
 
     The cases are ranked by how far their fMSE fell; those shown are harmonized once more.
 
@@ -47,7 +49,9 @@ def write_contact_sheet(
         before = input_picture(pair, protocol)
         after = harmonized(before, pair["mask"] > 127, harmonize)
         mask = np.repeat(pair["mask"][..., None], 3, axis=-1)
-        rows.append((_caption(kind, score), [before, mask, after, pair["real"]]))
+        edge = worst_edge(before, after, pair["mask"])
+        enlarged = [picture[edge].repeat(CELL // EDGE, 0).repeat(CELL // EDGE, 1) for picture in (before, after)]
+        rows.append((_caption(kind, score), [before, mask, after, pair["real"], *enlarged]))
     sheet = _draw(rows)
     write_whole(path, lambda file: sheet.save(file, format="PNG"))
 
@@ -63,6 +67,16 @@ def best_median_worst(scores: list[Score], each: int) -> list[tuple[str, Score]]
     if len(ranked) < 3:
         chosen = {"best": ranked[:1], "worst": ranked[1:]}
     return [(kind, score) for kind, group in chosen.items() for score in group]
+
+
+def worst_edge(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> tuple[slice, slice]:
+    """The part of a picture, `EDGE` pixels square, in whose middle a change made the mask's edge stand out most."""
+    grown, near = standing_out(before, after, mask)
+    place = np.unravel_index(np.argmax(np.where(near, grown, np.int16(-999))), grown.shape)
+    return tuple(
+        slice(start := max(0, min(middle - EDGE // 2, side - EDGE)), start + EDGE)
+        for middle, side in zip(place, grown.shape)
+    )
 
 
 def _fmse_change(score: Score) -> float:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from .metrics import Metrics, measure, to_8bit
+from .metrics import Metrics, measure, speckle, to_8bit
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Score:
         metrics: Of each method by name; "composite" is the untouched input.
         agreement: Of each method, the mean product of proposed and true change over the foreground, on the scale of
             fMSE; divided by the composite's fMSE it is the share of the true change that was made.
+        speckle: Of each method, where it was asked for; see `metrics.speckle`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Score:
     foreground_ratio: float
     metrics: dict[str, Metrics]
     agreement: dict[str, float] = field(default_factory=dict)
+    speckle: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def evaluate(
     methods: dict[str, Harmonize],
     protocol: Protocol = "real-background",
     *,
+    edges: bool = False,
     workers: int = 2,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[list[Score], list[Failure]]:
@@ -81,6 +84,7 @@ def evaluate(
         methods: Ways to harmonize by name. The composite itself is always measured as well.
         protocol: `real-background`: the background of input and output is the real picture's, so that only the
             foreground can err (the paper's). `composite-background`: it is the composite's own, as in use.
+        edges: Whether to count speckle on the edges.
         workers: Number of threads.
         progress: Wraps the iteration over the results, for a progress bar.
 
@@ -99,17 +103,19 @@ def evaluate(
             pair = case.load()
             foreground = pair["mask"] > 127
             before = input_picture(pair, protocol)
-            metrics, agreement = {"composite": measure(before, pair["real"], foreground)}, {}
+            metrics, agreement, speckles = {"composite": measure(before, pair["real"], foreground)}, {}, {}
             for name, harmonize in methods.items():
                 with lock:
                     after = harmonized(before, foreground, harmonize)
                 metrics[name] = measure(after, pair["real"], foreground)
                 agreement[name] = _agreement(before, after, pair["real"], foreground)
+                if edges:
+                    speckles[name] = speckle(before, after, pair["mask"])
         except (OSError, ValueError) as error:
             log.warning("%s: %s", case.name, error)
             return Failure(case.name, str(error))
         height, width = foreground.shape
-        return Score(case.name, case.subset, width, height, float(foreground.mean()), metrics, agreement)
+        return Score(case.name, case.subset, width, height, float(foreground.mean()), metrics, agreement, speckles)
 
     pool = ThreadPoolExecutor(workers)
     try:

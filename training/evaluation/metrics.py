@@ -83,11 +83,22 @@ def speckle(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> float:
     Returns:
         0..1; 0 where no pixel is near the edge.
     """
+    grown, near = standing_out(before, after, mask)
+    return float((grown[near] > SPECKLE_LEVELS).mean()) if near.any() else 0.0
+
+
+def standing_out(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much more each pixel stands out than it did, and which pixels `speckle` counts.
+
+    Returns:
+        int16 `[H,W]`, 0 away from the edge, and boolean `[H,W]`.
+    """
     from scipy.ndimage import distance_transform_edt, median_filter, minimum_filter
 
     near = (minimum_filter(mask, 3) > 250) & (distance_transform_edt(mask > 127) <= SPECKLE_REACH)
+    grown = np.zeros(mask.shape, np.int16)
     if not near.any():
-        return 0.0
+        return grown, near
     rows, columns = np.nonzero(near)
     box = slice(max(0, rows.min() - 1), rows.max() + 2), slice(max(0, columns.min() - 1), columns.max() + 2)
 
@@ -95,8 +106,8 @@ def speckle(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> float:
         values = picture[box].astype(np.int16)
         return np.abs(values - median_filter(values, (3, 3, 1)))
 
-    grown = (distance(after) - distance(before)).max(-1)
-    return float((grown[near[box]] > SPECKLE_LEVELS).mean())
+    grown[box] = (distance(after) - distance(before)).max(-1) * near[box]
+    return grown, near
 
 
 def measure(prediction: np.ndarray, real: np.ndarray, foreground: np.ndarray, *, with_ssim: bool = True) -> Metrics:

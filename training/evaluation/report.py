@@ -54,6 +54,8 @@ def summarise(
     if baselines := [name for name in methods if name not in ("composite", NETWORK)]:
         report["baselines"] = {name: _method(scores, name) for name in baselines}
     report["strata"] = {name: _strata(scores, name) for name in methods if name != "composite"}
+    if scores and scores[0].speckle:
+        report["speckle"] = {name: _speckle(scores, name) for name in scores[0].speckle}
     report["failed"] = [{"name": failure.name, "reason": failure.reason} for failure in failures]
     return report
 
@@ -100,6 +102,12 @@ def tables(report: dict) -> str:
         parts.append(_group_table("subset", "subsets", rows, ("mse", "psnr")))
     parts.append(_group_table("foreground ratio", "foreground_ratio", rows, ("mse", "fmse")))
     parts.append(_strata_table(report))
+    if found := report.get("speckle"):
+        cells = (
+            f"{label if name == NETWORK else name} {1000 * each['mean']:.2f}, {1000 * each['worst']:.1f}"
+            for name, each in found.items()
+        )
+        parts.append("speckle on edges, per mille, mean and worst: " + "; ".join(cells))
     if idle := report.get("harmonious"):
         cells = ", ".join(f"{name} {_cell(measure, idle[measure])}" for measure, name in COLUMNS.items())
         parts.append(f"change to {idle['n']} pictures that are harmonious already: {cells}")
@@ -123,6 +131,11 @@ def _method(scores: list[Score], method: str) -> dict:
         "subsets": {name: averages(group) for name, group in subsets.items()},
         "foreground_ratio": {name: averages(group) for name, group in ratios.items()},
     }
+
+
+def _speckle(scores: list[Score], method: str) -> dict[str, float]:
+    values = [score.speckle[method] for score in scores]
+    return {"mean": math.fsum(values) / len(values), "worst": max(values)}
 
 
 def _strata(scores: list[Score], method: str) -> dict[str, dict]:
