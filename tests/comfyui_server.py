@@ -16,7 +16,7 @@ import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACK = ("__init__.py", "hdnet", "nodes", "weights", "web", "locales", "subgraphs", "example_workflows")
+PACK = ("__init__.py", "files", "hdnet", "nodes", "weights", "web", "locales", "subgraphs", "example_workflows")
 
 
 class Refused(Exception):

@@ -6,6 +6,7 @@ temporary name and moves the whole file into place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from .errors import WeightsError
 
 DEFAULT_FILE = "model.safetensors"
 SOURCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+?))?(?:@(?P<revision>[\w./-]+))?")
+# As copied from a browser's address line.
+PAGE = re.compile(
+    r"hub:\s*(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[\w.-]+/[\w.-]+)"
+    r"(?:/(?:blob|resolve|tree|raw)/(?P<revision>[\w.-]+)(?:/(?P<file>[\w./-]+\.safetensors))?)?/?(?:[?#].*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,15 @@ class HubFile:
 
     @classmethod
     def parse(cls, source: str) -> HubFile:
-        """Reads ``hub:owner/repo[/file][@revision]``.
+        """Reads ``hub:owner/repo[/file][@revision]``, or the address of a page of the Hub behind ``hub:``.
 
         Raises:
             WeightsError: It does not look like that, or names no safetensors file.
         """
+        if page := PAGE.fullmatch(source):
+            file, revision = page["file"], page["revision"]
+            source = f"hub:{page['repo']}" + (f"/{file}" if file else "")
+            source += f"@{revision}" if revision not in (None, "main") else ""
         match = SOURCE.fullmatch(source)
         if not match:
             raise WeightsError(f"{source!r} is no Hub address; write hub:owner/repo[/file][@revision].")
@@ -84,14 +94,23 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
         address = huggingface_hub.hf_hub_url(wanted.repo, wanted.file, revision=wanted.revision)
         digest = f" (sha256 {sha256})" if sha256 else ""
         raise WeightsError(
-            f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{digest} into {where}."
+            f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{digest} into {where}. "
+            "Without a network, HF_HUB_OFFLINE=1 saves the wait."
         ) from error
+    finally:
+        if target is not None and not target.exists():
+            _remove_if_empty(target.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # something is in it, or it was never made
+        folder.rmdir()
 
 
 def _download(wanted: HubFile, cache: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache))
+    return Path(hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache, etag_timeout=3))
 
 
 def _what_is_missing(error: Exception) -> str | None:

@@ -242,3 +242,17 @@ def test_what_is_no_address_of_safetensors_is_refused(source, tmp_path, monkeypa
             fetch(source, folder)
         assert source in str(caught.value)
         assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://huggingface.co/owner/repo", ("owner/repo", "model.safetensors", None)),
+        ("https://huggingface.co/owner/repo/tree/main", ("owner/repo", "model.safetensors", None)),
+        ("https://huggingface.co/o/r/blob/main/a/b.safetensors", ("o/r", "a/b.safetensors", None)),
+        ("hf.co/o/r/resolve/v1.2/b.safetensors?download=true", ("o/r", "b.safetensors", "v1.2")),
+    ],
+)
+def test_addresses_of_the_browser_are_taken(address, expected):
+    found = HubFile.parse(f"hub:{address}")
+    assert (found.repo, found.file, found.revision) == expected
