@@ -129,9 +129,16 @@ class Harmonizer:
 
         if consistency == "auto":
             consistency = "smooth" if looks_like_film(frames.image) else "per_frame"
-        known = [frames.composite_into(out[index], index, frames.mask_of(index)) for index in range(count)]
-        edits = _find_edits(out, frames, known, consistency, foreground)
-        asked = (_ask(frames, index, out[index], edits[index], working) for index in range(count))
+        edits: list[Edit] = []
+        if consistency != "per_frame":  # a shot is judged as one, before anything is changed
+            edits = _judge_shot(frames, out, foreground, lambda: progress and progress(0, count))
+
+        def ask(index: int) -> Work | str:
+            if consistency == "per_frame":
+                edits.append(_judge(frames, index, out[index], foreground))
+            return _ask(frames, index, out[index], edits[index], working)
+
+        asked = map(ask, range(count))
         done = self._run(asked, working)
         direct = working == size and consistency == "per_frame"
         proposals = map(_direct_proposal, done) if direct else _proposals(done, consistency)
@@ -236,20 +243,32 @@ class Proposal:
     reason: str = ""
 
 
-def _find_edits(out: Tensor, frames: Frames, known: list[bool], consistency: str, foreground: str) -> list[Edit]:
-    """Looks at the edges of all frames; a shot is judged as one."""
+def _judge(frames: Frames, index: int, composite: Tensor, foreground: str) -> Edit:
+    """Writes one frame's composite into ``[H, W, C]`` and looks at the edge of its mask."""
+    mask = frames.mask_of(index)
+    known = frames.composite_into(composite, index, mask)
+    fit = None if known or foreground == "pasted" else fit_seam(_pairs(composite, mask))
+    return _edit(known, fit, foreground)
+
+
+def _judge_shot(frames: Frames, out: Tensor, foreground: str, interrupt: Callable[[], object]) -> list[Edit]:
+    """The same for all frames of a shot, whose edges are looked at together."""
+    known, pairs = [], []
+    for index in range(len(frames)):
+        mask = frames.mask_of(index)
+        known.append(frames.composite_into(out[index], index, mask))
+        if not known[-1] and foreground != "pasted":
+            pairs.append(_pairs(out[index], mask))
+        interrupt()
+    fit = fit_seam(torch.cat(pairs)) if pairs else None
+    return [_edit(each, None if each else fit, foreground) for each in known]
+
+
+def _edit(known: bool, fit: SeamFit | None, foreground: str) -> Edit:
     if foreground == "pasted":
-        return [Edit(False, 0.0, None) for _ in known]
-    if consistency == "per_frame":
-        fits = [None if done else fit_seam(_pairs(out[i], frames.mask_of(i))) for i, done in enumerate(known)]
-    else:
-        pairs = [_pairs(out[index], frames.mask_of(index)) for index, done in enumerate(known) if not done]
-        fits = [fit_seam(torch.cat(pairs)) if pairs else None] * len(known)
-    edits = []
-    for done, fit in zip(known, fits):
-        share = 1.0 if done or foreground == "edited" else fit.certainty if fit is not None else 0.0
-        edits.append(Edit(done, share, None if done else fit))
-    return edits
+        return Edit(False, 0.0, None)
+    certain = fit.certainty if fit is not None else 0.0
+    return Edit(known, 1.0 if known or foreground == "edited" else certain, fit)
 
 
 def _pairs(picture: Tensor, mask: Tensor) -> Tensor:

@@ -265,7 +265,7 @@ def test_every_precision_gives_nearly_the_same(server, precision):
     ("options", "words"),
     [
         ({"resolution": "300"}, "resolution|not in list"),
-        ({"batch_mode": "wild"}, "consistency|not in list"),
+        ({"batch_mode": "wild"}, "batch_mode|not in list"),
         ({"strength": 7}, "strength|bigger than max"),
         ({"background": ["5", 0]}, "same size"),
         ({"reference_mask": ["1", 0]}, "mismatch|MASK|type"),
