@@ -48,7 +48,7 @@ class Photographs:
     Args:
         root: folder with `images/` and `masks/`.
         split: "train"; "val", what is held out; or one half of that: "choose", by which weights are chosen, or
-            "quote", for figures to quote.
+            "quote", for figures to quote; or "all".
         augmentation: what `sample` may change beside the colours.
         untouched: share of its pairs whose composite is the photograph itself, so that a
             network also learns to leave a harmonious picture alone.
@@ -69,8 +69,8 @@ class Photographs:
         pasted: float = 0.0,
         camera: float = 0.7,
     ):
-        if split not in ("train", "val", *HALVES):
-            raise ValueError(f"The split must be 'train', 'val', 'choose' or 'quote', not {split!r}.")
+        if split not in ("train", "val", "all", *HALVES):
+            raise ValueError(f"The split must be 'train', 'val', 'choose', 'quote' or 'all', not {split!r}.")
         self.root = Path(root)
         self.augmentation = augmentation
         self.untouched = untouched
@@ -173,7 +173,7 @@ class Photographs:
         image = composite.astype(np.float32) / 255
         # About half of all attempts are rejected; what resists twelve stays as it is.
         for _ in range(12):
-            reference = self._reference(photo, rng)
+            reference = self.reference(photo, rng)
             if reference is None:
                 continue
             changed = recolour(image, inside, reference, rng)
@@ -200,7 +200,7 @@ class Photographs:
             return {"composite": small, "mask": np.asarray(resize_mask(mask, size, box)), "real": small}
         if rng.random() < OTHER_LIGHT:
             layers = _in_other_light(layers, Camera.random(rng, 1.0))
-        if rng.random() < HALO and (colours := self._reference(photo, rng)) is not None:
+        if rng.random() < HALO and (colours := self.reference(photo, rng)) is not None:
             layers = with_halo(layers, colours[rng.integers(len(colours))], rng)
         changed = None
         if rng.random() >= self.untouched:
@@ -215,7 +215,7 @@ class Photographs:
         if rng.random() < self.camera:
             return change_camera(layers.foreground[layers.mask], place_in(layers.mask), rng, rng.choice(BOLDNESS))
         for _ in range(12):
-            reference = self._reference(photo, rng)
+            reference = self.reference(photo, rng)
             if reference is None:
                 continue
             changed = recolour(layers.foreground, layers.mask, reference, rng)
@@ -223,7 +223,7 @@ class Photographs:
                 return changed[layers.mask]
         return None
 
-    def _reference(self, photo: int, rng: np.random.Generator) -> np.ndarray | None:
+    def reference(self, photo: int, rng: np.random.Generator) -> np.ndarray | None:
         """Colours of another photograph, float32 `[M, 3]`; None where it cannot be read.
 
         They are those of its object where it has one, else of all of it. Kept, so that no
@@ -304,6 +304,8 @@ def _find_masks(root: Path, pictures: dict[str, Path]) -> dict[str, list[Path]]:
 
 
 def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Path]]) -> list[str]:
+    if split == "all":
+        return sorted(names)
     manifest = root / "manifest.csv"
     if manifest.is_file():
         rows = [row | {"id": _stem(row["id"], names)} for row in read_table(manifest, {"id", "split"})]
