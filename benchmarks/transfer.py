@@ -8,8 +8,8 @@ edge does a real network's result make stand out (speckle, per mille)? The ways:
 
 * ``difference``: the change of colours itself, interpolated.
 * ``joint bilateral``: the same, weighed by likeness of luma (Kopf et al., 2007).
-* ``local affine``: affine maps fitted to each neighbourhood (guided filter, He et al., 2013), interpolated; networks that
-  predict such maps directly, as PCT-Net (Guerreiro et al., 2023), apply them in this way.
+* ``local affine``: affine maps fitted to each neighbourhood (guided filter, He et al., 2013), interpolated; networks
+  that predict such maps directly, as PCT-Net (Guerreiro et al., 2023), apply them in this way.
 * ``grids``: this package's; :mod:`..hdnet.harmonize.colour_transfer`.
 """
 

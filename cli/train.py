@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if args.data:
         known["data"] = str(Path(args.data).absolute())  # a resumption may come from another folder
     options = load_options(config, args.set, **known)
+    if args.out and options.data and args.out.resolve() == Path(options.data).resolve():
+        raise ValueError(f"{args.out}: this is the data folder; name another for the run.")
     if not options.data:
         raise ValueError("Say what to train on: --data ROOT, photographs with masks or pairs in iHarmony4's layout.")
 

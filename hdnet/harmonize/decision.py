@@ -7,6 +7,7 @@ from dataclasses import dataclass
 KINDS = {
     "empty": "the mask is empty, so nothing was changed",
     "everything": "the mask covers all that could serve as reference, so nothing was changed",
+    "no reference": "the reference mask is empty, so nothing was changed",
     "one colour": "the picture has one colour, so nothing was changed",
     "known": "inpainted: the shift seen outside the mask was taken back, nothing else was changed",
     "edited": "edited in its place: the colours were fitted across the edge of the mask",

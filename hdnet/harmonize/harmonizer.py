@@ -278,7 +278,7 @@ def _pairs(picture: Tensor, mask: Tensor) -> Tensor:
 def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:
     """What the network is to look at, or the kind of :class:`.Decision` where it need not."""
     mask = frames.mask_of(index)
-    if edit.share == 1:
+    if edit.share == 1 and bounding_box(mask) is not None:
         return "known" if edit.known else "edited"
     return _work(frames, index, picture, mask, working)
 
@@ -304,6 +304,9 @@ def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tup
 
     if allowed is None:
         allowed = torch.ones_like(foreground)
+    if frames.reference is not None and not allowed.any():
+        logger.warning("The reference mask of image %d is empty; the image stays as it is.", index)
+        return "no reference"
     if (frames.background is None and frames.reference is None) or not allowed.any():
         logger.warning(
             "Image %d has no reference: its mask covers everything that may serve as one; it stays as it is.", index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from .drift import find_drift
 from .masks import fit_mask
+
+logger = logging.getLogger(__name__)
 
 VAE_STEP = 8  # pixels; what is left over of a side is cut off, half of it at the top and the left
 BRIGHTEST, DARKEST = 64.0, -0.5  # beyond, a picture in 0..255 or -1..1; highlights of linear light lie between
@@ -107,6 +110,8 @@ def check_frames(
             raise ValueError(
                 f"The background is {_size(background)} pixels but the image {_size(image)}; give both the same size."
             )
+    if len(image) > 1 and len(mask) > len(image):
+        logger.warning("There are %d masks for %d images; the last ones are not used.", len(mask), len(image))
     if reference_mask is not None:
         reference_mask = check_mask(reference_mask, "reference mask")
     return Frames(image, mask, background, reference_mask)

@@ -14,6 +14,18 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
+# What other programs call some of the options.
+USUAL_NAMES = {
+    "lr": "learning_rate",
+    "batch_size": "stages",
+    "num_workers": "workers",
+    "iterations": "steps",
+    "max_steps": "steps",
+    "num_epochs": "epochs",
+    "ema_decay": "ema",
+    "grad_clip": "clip",
+    "k": "neighbours",
+}
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
@@ -145,14 +157,18 @@ def to_toml(options: Options) -> str:
 
 def describe() -> str:
     """All options with their meaning, a line each."""
-    return "\n".join(f"  {each.name:18}{each.metadata['text']}" for each in fields(Options))
+    return "\n".join(f"  {each.name:18}{each.metadata['text']}{_default(each)}" for each in fields(Options))
+
+
+def _default(each) -> str:
+    return "" if each.default in ("", ()) else f" (default: {_literal(each.default)})"
 
 
 def _build(kind: type, values: dict):
     known = [each.name for each in fields(kind)]
     for key in values:
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, 1, cutoff=0)[0]
+            nearest = USUAL_NAMES.get(key) or difflib.get_close_matches(key, known, 1, cutoff=0)[0]
             raise ValueError(f"Unknown option {key!r}; did you mean {nearest!r}?")
     return kind(**values)
 
