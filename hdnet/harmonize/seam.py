@@ -30,7 +30,7 @@ ROUNDS = 10  # of the robust fit
 ROUNDING = 1.5 / 255  # errors below this are no outliers
 EDITED = (0.76, 0.86)  # correlation: below, another picture begins at the edge; above, the same goes on
 LEAST_USUAL = 0.7  # correlation of a picture with itself across as many pixels, at least
-WORTH = (0.08, 0.25)  # share of the difference across the edge that the fit explains: below, there is nothing to mend
+WORTH = (0.05, 0.15)  # share of the difference across the edge that the fit explains: below, there is nothing to mend
 FLAT = 2e-5  # variance of colours along an edge: below, rounding and noise correlate as they like
 
 
@@ -170,15 +170,18 @@ def _fit(inside: Tensor, outside: Tensor, weight: Tensor) -> Tensor:
     covariance, cross = centred.T @ (share * centred), centred.T @ (share * other)
     identity = torch.eye(3, dtype=inside.dtype)
     variance, axes = torch.linalg.eigh(covariance)
-    residual = other - centred
+    residual, gain = other - centred, identity
     for _ in range(2):  # how sure the pairs are depends on the fit, and the fit on that
         doubt = (share * residual.square()).sum(0).mean() * (CORRELATED / weight.sum() + SYSTEMATIC)
-        ridge = (RIDGE * covariance.trace() / 3 + doubt / GAIN_SPREAD**2 + 1e-6) * identity
-        residual = other - centred @ torch.linalg.solve(covariance + ridge, cross + ridge)
+        expected = GAIN_SPREAD**2 + (gain - identity).square().sum() / 12  # a bold edit is more likely bold all over
+        ridge = (RIDGE * covariance.trace() / 3 + doubt / expected + 1e-6) * identity
+        gain = torch.linalg.solve(covariance + ridge, cross + ridge)
+        residual = other - centred @ gain
     noise = (axes.T @ (residual.T @ (share * residual)) @ axes).diagonal() / 2
     cleaned = (axes * (variance - noise.minimum(variance / 2))) @ axes.T
     gain = torch.linalg.solve(cleaned + ridge, cross + ridge)
-    shift = shift * OFFSET_SPREAD**2 / (OFFSET_SPREAD**2 + doubt)
+    expected = OFFSET_SPREAD**2 + shift.square().mean() / 2
+    shift = shift * expected / (expected + doubt)
     return torch.cat(((gain - identity).T, (mean + shift - mean @ gain)[:, None]), 1)
 
 
