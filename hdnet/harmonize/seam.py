@@ -22,12 +22,15 @@ INSIDE, OUTSIDE = 0.75, 0.25  # of the mask's strongest value: what lies between
 WIDEST_EDGE = 24  # pixels of a soft edge across which content is still the same
 FEWEST = 24  # pairs
 MOST = 4096  # pairs kept of one picture
-RIDGE = 0.02  # pull of the identity, as a variance of colour
+RIDGE = 0.05  # pull of the identity, as a share of the colours' variance
+GAIN_SPREAD, OFFSET_SPREAD = 0.15, 0.05  # standard deviations that are expected of an edit's gains and offsets
+CORRELATED = 20  # pairs along the edge that tell as much as one by itself
+SYSTEMATIC = 0.1  # share of the residuals' variance that no number of pairs averages out, as along an outline
 ROUNDS = 10  # of the robust fit
 ROUNDING = 1.5 / 255  # errors below this are no outliers
 EDITED = (0.76, 0.86)  # correlation: below, another picture begins at the edge; above, the same goes on
 LEAST_USUAL = 0.7  # correlation of a picture with itself across as many pixels, at least
-WORTH = (0.08, 0.25)  # share of the difference across the edge that the fit explains: below, there is nothing to mend
+WORTH = (0.05, 0.15)  # share of the difference across the edge that the fit explains: below, there is nothing to mend
 FLAT = 2e-5  # variance of colours along an edge: below, rounding and noise correlate as they like
 
 
@@ -129,7 +132,7 @@ def fit_seam(pairs: Tensor) -> SeamFit | None:
         return None
     weight = torch.ones(len(pairs), 1, dtype=torch.float64)
     for _ in range(ROUNDS):
-        matrix = _ridge_fit(inside, outside - inside, weight)
+        matrix = _fit(inside, outside, weight)
         error = (inside @ matrix[:, :3].T + matrix[:, 3] - (outside - inside)).square().sum(1, keepdim=True)
         scale = (2.385 * 1.4826 * error.sqrt().median()).clamp(min=ROUNDING)
         weight = 1 / (1 + error / scale.square())  # Cauchy
@@ -154,14 +157,32 @@ def _correlation(one: Tensor, other: Tensor) -> float:
     return float((product / (_spread(one) * _spread(other)).sqrt().clamp(min=1e-12)).clamp(-1, 1))
 
 
-def _ridge_fit(source: Tensor, change: Tensor, weight: Tensor) -> Tensor:
-    """Weighted least squares drawn to no change: ``[N, 3]``, ``[N, 3]``, ``[N, 1]`` to ``[3, 4]``."""
-    weight = weight / weight.sum()
-    mean, shift = (weight * source).sum(0), (weight * change).sum(0)
-    centred = source - mean
-    covariance = (weight * centred).T @ centred + RIDGE * torch.eye(3, dtype=source.dtype)
-    gain = torch.linalg.solve(covariance, (weight * centred).T @ (change - shift))
-    return torch.cat((gain.T, (shift - mean @ gain)[:, None]), 1)
+def _fit(inside: Tensor, outside: Tensor, weight: Tensor) -> Tensor:
+    """Weighted regression drawn to no change, the more so the less the pairs agree: the change, ``[3, 4]``.
+
+    Plain least squares shrinks the gain where the colours inside are but a noisy view of those outside, and would wash
+    out what nobody has changed. So half of the residuals' covariance is taken for noise of the inside and taken off its
+    own (Deming's regression), along its principal axes and at most half of it.
+    """
+    share = weight / weight.sum()
+    mean, shift = (share * inside).sum(0), (share * (outside - inside)).sum(0)
+    centred, other = inside - mean, outside - (mean + shift)
+    covariance, cross = centred.T @ (share * centred), centred.T @ (share * other)
+    identity = torch.eye(3, dtype=inside.dtype)
+    variance, axes = torch.linalg.eigh(covariance)
+    residual, gain = other - centred, identity
+    for _ in range(2):  # how sure the pairs are depends on the fit, and the fit on that
+        doubt = (share * residual.square()).sum(0).mean() * (CORRELATED / weight.sum() + SYSTEMATIC)
+        expected = GAIN_SPREAD**2 + (gain - identity).square().sum() / 12  # a bold edit is more likely bold all over
+        ridge = (RIDGE * covariance.trace() / 3 + doubt / expected + 1e-6) * identity
+        gain = torch.linalg.solve(covariance + ridge, cross + ridge)
+        residual = other - centred @ gain
+    noise = (axes.T @ (residual.T @ (share * residual)) @ axes).diagonal() / 2
+    cleaned = (axes * (variance - noise.minimum(variance / 2))) @ axes.T
+    gain = torch.linalg.solve(cleaned + ridge, cross + ridge)
+    expected = OFFSET_SPREAD**2 + shift.square().mean() / 2
+    shift = shift * expected / (expected + doubt)
+    return torch.cat(((gain - identity).T, (mean + shift - mean @ gain)[:, None]), 1)
 
 
 def _ramp(value: float, low: float, high: float) -> float:
