@@ -17,12 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .rim import Rim
+
 CELL = 4  # pixels of the working resolution along a side of a grid cell
-BINS = 6  # of luma, 0..1; more of them make steeper steps between neighbours, which show as noise
+BINS = 12  # of luma, 0..1
 LEVELS = (None, 8, 2, 1)  # cells along a side that share an offset: the whole picture first, then what that leaves over
-DOUBT = 1.0  # pixels of "no offset" added to every cell
-RIDGE = (1e-5, 2e-4)  # pull of the identity on the map, as a variance of colour: for a perfect fit, for a poor one
-POOR_FIT = 0.1  # the pull is the variance that the map leaves over, divided by this
+OFFSET_VARIANCE = 0.006**2  # of a cell's offset, expected before anything is seen; against the noise it tells how much
+# a cell of few pixels is believed
+DOUBT = 0.3  # pixels of "no offset" added to every cell
+SMALLEST_RIDGE = 1e-6  # pull of "no gain" on the map, as a variance of colour
+MAX_GAIN = 2.0  # by which a gain of the map, along any direction of colour, may differ from 1
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 TILE = 192  # a side, in pixels, of what is mapped at a time: it stays in the processor's cache
 
@@ -119,14 +123,16 @@ def fit_colour_change(statistics: ColourStatistics, local: bool = True) -> Colou
         statistics: Of one picture, or a weighted sum over several.
         local: Whether offsets may differ from place to place.
     """
-    matrix = _fit_matrix(statistics.moments).to(statistics.grid)
+    matrix, left_over = _fit_matrix(statistics.moments)
+    matrix = matrix.to(statistics.grid)
     count, source, change = statistics.grid.split((1, 3, 3))
     left = change - torch.einsum("ij,j...->i...", matrix, torch.cat((source, count)))
+    doubt = DOUBT + _noise(count, left, left_over) / OFFSET_VARIANCE
     size = left.shape[-2:]
     offsets = torch.zeros_like(left)
     for cells in LEVELS if local else LEVELS[:1]:
         here = _blur(_gather(torch.cat((count, left - count * offsets)), cells))
-        fitted = here[1:] / (here[:1] + DOUBT)
+        fitted = here[1:] / (here[:1] + doubt)
         if cells is not None and cells > 1:
             fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
         offsets = offsets + fitted
@@ -149,6 +155,7 @@ def apply_colour_change(
     """
     top, bottom, left, right = box
     height, width = weight.shape
+    rim = Rim(picture, weight, box)
     offsets = change.offsets.transpose(0, 1)  # [BINS, 3, gh, gw]
     scratch = offsets.new_empty(3 * BINS * TILE, TILE)  # new memory for every tile would take longer than arithmetic
     for row in range(top, bottom, TILE):
@@ -175,6 +182,7 @@ def apply_colour_change(
             # a strength above 1 goes further than the fit, but never out of range
             after = torch.addcmul(before, moved, share).clamp_(before.clamp(max=0), before.clamp(min=1))
             colours.copy_(torch.where(share > 0, after, before))
+    rim.restrain(picture)
 
 
 def _luma(colours: Tensor) -> Tensor:
@@ -211,26 +219,44 @@ def _blur(grid: Tensor) -> Tensor:
     return grid
 
 
-def _fit_matrix(moments: Tensor) -> Tensor:
-    """Least squares drawn to no change: ``[7, 7]`` to ``[3, 4]``.
+def _fit_matrix(moments: Tensor) -> tuple[Tensor, float]:
+    """Ridge regression of the change: the map ``[3, 4]``, and the variance that it leaves over, a channel.
 
-    A map that leaves much over is trusted less: on a flat foreground such a rest is noise, and so would be its gains.
+    The ridge is that variance. A map that leaves much over is trusted less: on a flat foreground such a rest is noise,
+    and so would be the gains.
     """
     moments = moments.to("cpu", torch.float64)  # tiny, and not every device has float64
     count = moments[0, 0]
     if count < 1e-6:
-        return moments.new_zeros(3, 4)
+        return moments.new_zeros(3, 4), 0.0
     mean = moments / count
     covariance = mean[1:, 1:] - torch.outer(mean[0, 1:], mean[0, 1:])
-    colour, change, identity = mean[0, 1:4], mean[0, 4:], torch.eye(3, dtype=torch.float64)
+    of_colour, with_change = covariance[:3, :3], covariance[:3, 3:]
+    identity = torch.eye(3, dtype=torch.float64)
 
-    def fit(ridge: float) -> Tensor:
-        return torch.linalg.solve(covariance[:3, :3] + ridge * identity, covariance[:3, 3:])
+    def fit(ridge: float) -> tuple[Tensor, float]:
+        gain = torch.linalg.solve(of_colour + ridge * identity, with_change)
+        rest = covariance[3:, 3:] - gain.mT @ (2 * with_change - of_colour @ gain)
+        return gain, max(float(rest.trace()) / 3, 0.0)
 
-    gain = fit(RIDGE[1])
-    rest = (covariance[3:, 3:] - gain.mT @ (2 * covariance[:3, 3:] - covariance[:3, :3] @ gain)).trace() / 3
-    gain = fit(min(max(float(rest) / POOR_FIT, RIDGE[0]), RIDGE[1]))
-    return torch.cat((gain.mT, (change - colour @ gain)[:, None]), 1)
+    _, least = fit(SMALLEST_RIDGE)
+    gain, left_over = fit(SMALLEST_RIDGE + least)
+    left, size, right = torch.linalg.svd(gain)
+    gain = left * size.clamp(max=MAX_GAIN) @ right
+    return torch.cat((gain.mT, (mean[0, 4:] - mean[0, 1:4] @ gain)[:, None]), 1), left_over
+
+
+def _noise(count: Tensor, left: Tensor, left_over: float) -> float:
+    """Variance within the finest cells, which no offset explains.
+
+    Args:
+        count: ``[1, BINS, gh, gw]``, pixels in each cell.
+        left: ``[3, BINS, gh, gw]``, sums of what the map leaves over.
+        left_over: Its variance over the foreground, a channel.
+    """
+    pixels, cells = float(count.sum()), int((count > 0.5).sum())
+    between = float((left.square() / count.clamp(min=0.5)).sum()) / 3
+    return max(left_over * pixels - between, 0.0) / max(pixels - cells, 1.0)
 
 
 def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:
