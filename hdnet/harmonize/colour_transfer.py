@@ -156,8 +156,10 @@ def apply_colour_change(
     top, bottom, left, right = box
     height, width = weight.shape
     rim = Rim(picture, weight, box)
-    offsets = change.offsets.transpose(0, 1)  # [BINS, 3, gh, gw]
-    scratch = offsets.new_empty(3 * BINS * TILE, TILE)  # new memory for every tile would take longer than arithmetic
+    # from dark to bright: the first bin's offset, then what each adds to the one before
+    offsets = change.offsets.transpose(0, 1)
+    offsets = offsets.diff(dim=0, prepend=torch.zeros_like(offsets[:1]))
+    scratch = offsets.new_empty(3 * TILE, TILE)  # new memory for every tile would take longer than the arithmetic
     for row in range(top, bottom, TILE):
         rows = slice(row, min(row + TILE, bottom))
         down, cells_down = _interpolation(rows, height, change.extent[0], offsets.shape[2], offsets)
@@ -171,14 +173,16 @@ def apply_colour_change(
             before = colours.contiguous()
             levels = _luma(before).clamp_(0, 1).mul_(BINS - 1)
             low, high = (int(each) for each in levels.aminmax())
-            bins = slice(low, min(high + 2, BINS))
-            # linear interpolation between cells as two small matrix products, for the tile's range of luma only
-            halfway = (down.mT @ offsets[bins, :, cells_down, cells_across]).flatten(0, 2)
-            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]])
-            local = local.view(-1, 3, *share.shape)
+            # linear interpolation between cells as two small matrix products
+            cells = offsets[: high + 2, :, cells_down, cells_across]
+            cells = down.mT @ torch.cat((cells[: low + 1].sum(0, keepdim=True), cells[low + 1 :]))
             moved = torch.einsum("ij,jyx->iyx", change.matrix[:, :3], before).add_(change.matrix[:, 3, None, None])
-            for number, plane in enumerate(local, bins.start):
-                moved.addcmul_(plane, _hat(levels, number))
+            for number, each in enumerate(cells.flatten(1, 2), low - 1):
+                plane = torch.mm(each, across, out=scratch[: len(each), : across.shape[1]]).view(3, *share.shape)
+                if number < low:
+                    moved.add_(plane)
+                else:
+                    moved.addcmul_(plane, (levels - number).clamp_(0, 1))
             # a strength above 1 goes further than the fit, but never out of range
             after = torch.addcmul(before, moved, share).clamp_(before.clamp(max=0), before.clamp(min=1))
             colours.copy_(torch.where(share > 0, after, before))
