@@ -11,6 +11,7 @@ Statistics of several pictures of one size may be added up, to fit one transfer 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +28,8 @@ OFFSET_VARIANCE = 0.006**2  # of a cell's offset, expected before anything is se
 DOUBT = 0.3  # pixels of "no offset" added to every cell
 SMALLEST_RIDGE = 1e-6  # pull of "no gain" on the map, as a variance of colour
 MAX_GAIN = 2.0  # by which a gain of the map, along any direction of colour, may differ from 1
+MAX_GROWTH = 10 / 255  # of the distance of a pixel on the rim to its neighbours' median
+EXPLAINED = 0.01  # standard deviation of what the map leaves over, below which the rim may follow it further
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 TILE = 192  # a side, in pixels, of what is mapped at a time: it stays in the processor's cache
 
@@ -70,11 +73,13 @@ class ColourChange:
         matrix: ``[3, 4]``, zero for no change.
         offsets: ``[3, BINS, gh, gw]``, or ``[3, BINS, 1, 1]`` where they are the same everywhere.
         extent: The picture's height and width in cells.
+        left_over: Standard deviation, 0..1, of what the matrix alone did not explain; 0 where the change is affine.
     """
 
     matrix: Tensor
     offsets: Tensor
     extent: tuple[float, float]
+    left_over: float = 0.0
 
     @classmethod
     def everywhere(cls, matrix: Tensor) -> ColourChange:
@@ -83,17 +88,18 @@ class ColourChange:
 
     def scaled(self, factor: float) -> ColourChange:
         """The change, so many times."""
-        return ColourChange(self.matrix * factor, self.offsets * factor, self.extent)
+        return ColourChange(self.matrix * factor, self.offsets * factor, self.extent, self.left_over * factor)
 
     def plus(self, other: ColourChange) -> ColourChange:
         """Both changes of the same colours; one of them at least is the same everywhere or of the same size."""
         local = self if self.offsets.shape[-1] >= other.offsets.shape[-1] else other
-        return ColourChange(self.matrix + other.matrix, self.offsets + other.offsets, local.extent)
+        left_over = math.hypot(self.left_over, other.left_over)
+        return ColourChange(self.matrix + other.matrix, self.offsets + other.offsets, local.extent, left_over)
 
     def without_colour(self) -> ColourChange:
         """The change of lightness alone, which leaves greys grey."""
         matrix, offsets = (each.mean(0, keepdim=True).expand_as(each) for each in (self.matrix, self.offsets))
-        return ColourChange(matrix, offsets, self.extent)
+        return ColourChange(matrix, offsets, self.extent, self.left_over)
 
 
 def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourStatistics:
@@ -129,14 +135,14 @@ def fit_colour_change(statistics: ColourStatistics, local: bool = True) -> Colou
     left = change - torch.einsum("ij,j...->i...", matrix, torch.cat((source, count)))
     doubt = DOUBT + _noise(count, left, left_over) / OFFSET_VARIANCE
     size = left.shape[-2:]
-    offsets = torch.zeros_like(left)
+    offsets = torch.zeros_like(left if local else left[..., :1, :1])
     for cells in LEVELS if local else LEVELS[:1]:
         here = _blur(_gather(torch.cat((count, left - count * offsets)), cells))
         fitted = here[1:] / (here[:1] + doubt)
         if cells is not None and cells > 1:
             fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
         offsets = offsets + fitted
-    return ColourChange(matrix, offsets if local else offsets[..., :1, :1], statistics.extent)
+    return ColourChange(matrix, offsets, statistics.extent, math.sqrt(left_over))
 
 
 def apply_colour_change(
@@ -155,7 +161,9 @@ def apply_colour_change(
     """
     top, bottom, left, right = box
     height, width = weight.shape
-    rim = Rim(picture, weight, box)
+    # what is known to be an affine change may raise the contrast of the rim as well
+    limit = MAX_GROWTH * max(1.0, (EXPLAINED / max(change.left_over, 1e-6)) ** 2)
+    rim = Rim(picture, weight, box) if limit < 1 else None
     # from dark to bright: the first bin's offset, then what each adds to the one before
     offsets = change.offsets.transpose(0, 1)
     offsets = offsets.diff(dim=0, prepend=torch.zeros_like(offsets[:1]))
@@ -186,7 +194,8 @@ def apply_colour_change(
             # a strength above 1 goes further than the fit, but never out of range
             after = torch.addcmul(before, moved, share).clamp_(before.clamp(max=0), before.clamp(min=1))
             colours.copy_(torch.where(share > 0, after, before))
-    rim.restrain(picture)
+    if rim is not None:
+        rim.restrain(picture, limit)
 
 
 def _luma(colours: Tensor) -> Tensor:
