@@ -180,19 +180,20 @@ def apply_colour_change(
             colours = picture[rows, columns, :3].permute(2, 0, 1)
             before = colours.contiguous()
             levels = _luma(before).clamp_(0, 1).mul_(BINS - 1)
-            low, high = (int(each) for each in levels.aminmax())
-            # linear interpolation between cells as two small matrix products
-            cells = offsets[: high + 2, :, cells_down, cells_across]
-            cells = down.mT @ torch.cat((cells[: low + 1].sum(0, keepdim=True), cells[low + 1 :]))
+            dark, bright = (int(each) for each in levels.aminmax())
+            # linear interpolation between cells as two small matrix products, for the tile's range of luma only
+            cells = offsets[: bright + 2, :, cells_down, cells_across]
+            cells = down.mT @ torch.cat((cells[: dark + 1].sum(0, keepdim=True), cells[dark + 1 :]))
             moved = torch.einsum("ij,jyx->iyx", change.matrix[:, :3], before).add_(change.matrix[:, 3, None, None])
-            for number, each in enumerate(cells.flatten(1, 2), low - 1):
+            for number, each in enumerate(cells.flatten(1, 2), dark - 1):
                 plane = torch.mm(each, across, out=scratch[: len(each), : across.shape[1]]).view(3, *share.shape)
-                if number < low:
+                if number < dark:
                     moved.add_(plane)
                 else:
                     moved.addcmul_(plane, (levels - number).clamp_(0, 1))
-            # a strength above 1 goes further than the fit, but never out of range
-            after = torch.addcmul(before, moved, share).clamp_(before.clamp(max=0), before.clamp(min=1))
+            # never out of range, whatever the weight; half of it leads half the way
+            lowest, highest = before.clamp(max=0), before.clamp(min=1)
+            after = torch.lerp(before, moved.add_(before).clamp_(lowest, highest), share).clamp_(lowest, highest)
             colours.copy_(torch.where(share > 0, after, before))
     if rim is not None:
         rim.restrain(picture, limit)
