@@ -174,7 +174,7 @@ def apply_colour_change(
         for column in range(left, right, TILE):
             columns = slice(column, min(column + TILE, right))
             share = weight[rows, columns]
-            if not share.any():
+            if share.amax() == 0:
                 continue
             across, cells_across = _interpolation(columns, width, change.extent[1], offsets.shape[3], offsets)
             colours = picture[rows, columns, :3].permute(2, 0, 1)
@@ -184,7 +184,7 @@ def apply_colour_change(
             # linear interpolation between cells as two small matrix products, for the tile's range of luma only
             cells = offsets[: bright + 2, :, cells_down, cells_across]
             cells = down.mT @ torch.cat((cells[: dark + 1].sum(0, keepdim=True), cells[dark + 1 :]))
-            moved = torch.einsum("ij,jyx->iyx", change.matrix[:, :3], before).add_(change.matrix[:, 3, None, None])
+            moved = torch.addmm(change.matrix[:, 3:], change.matrix[:, :3], before.flatten(1)).view_as(before)
             for number, each in enumerate(cells.flatten(1, 2), dark - 1):
                 plane = torch.mm(each, across, out=scratch[: len(each), : across.shape[1]]).view(3, *share.shape)
                 if number < dark:
@@ -193,8 +193,8 @@ def apply_colour_change(
                     moved.addcmul_(plane, (levels - number).clamp_(0, 1))
             # never out of range, whatever the weight; half of it leads half the way
             lowest, highest = before.clamp(max=0), before.clamp(min=1)
-            after = torch.lerp(before, moved.add_(before).clamp_(lowest, highest), share).clamp_(lowest, highest)
-            colours.copy_(torch.where(share > 0, after, before))
+            after = torch.lerp(before, moved.add_(before).clamp_(lowest, highest), share)
+            colours.copy_(after.clamp_(lowest, highest))
     if rim is not None:
         rim.restrain(picture, limit)
 

@@ -68,8 +68,11 @@ def _eroded(inside: Tensor, step: int) -> Tensor:
 
 def _neighbourhoods(picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Colours ``[9, n, 3]`` of pixels and their neighbours, the pixel itself in the middle."""
-    shifts = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
-    return torch.stack([picture[rows + down, columns + across, :3] for down, across in shifts])
+    width = picture.shape[1]
+    shifts = [down * width + across for down in (-1, 0, 1) for across in (-1, 0, 1)]
+    numbers = rows * width + columns + torch.tensor(shifts, device=rows.device)[:, None]
+    # faster than indexing with rows and columns
+    return picture.flatten(0, 1).index_select(0, numbers.flatten()).unflatten(0, (9, -1))[..., :3]
 
 
 def _median_of_nine(values: Tensor) -> Tensor:
