@@ -11,18 +11,25 @@ Statistics of several pictures of one size may be added up, to fit one transfer 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .rim import Rim
+
 CELL = 4  # pixels of the working resolution along a side of a grid cell
-BINS = 6  # of luma, 0..1; more of them make steeper steps between neighbours, which show as noise
+BINS = 12  # of luma, 0..1
 LEVELS = (None, 8, 2, 1)  # cells along a side that share an offset: the whole picture first, then what that leaves over
-DOUBT = 1.0  # pixels of "no offset" added to every cell
-RIDGE = (1e-5, 2e-4)  # pull of the identity on the map, as a variance of colour: for a perfect fit, for a poor one
-POOR_FIT = 0.1  # the pull is the variance that the map leaves over, divided by this
+OFFSET_VARIANCE = 0.006**2  # of a cell's offset, expected before anything is seen; against the noise it tells how much
+# a cell of few pixels is believed
+DOUBT = 0.3  # pixels of "no offset" added to every cell
+SMALLEST_RIDGE = 1e-6  # pull of "no gain" on the map, as a variance of colour
+MAX_GAIN = 2.0  # by which a gain of the map, along any direction of colour, may differ from 1
+MAX_GROWTH = 10 / 255  # of the distance of a pixel on the rim to its neighbours' median
+EXPLAINED = 0.01  # standard deviation of what the map leaves over, below which the rim may follow it further
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 TILE = 192  # a side, in pixels, of what is mapped at a time: it stays in the processor's cache
 
@@ -66,11 +73,13 @@ class ColourChange:
         matrix: ``[3, 4]``, zero for no change.
         offsets: ``[3, BINS, gh, gw]``, or ``[3, BINS, 1, 1]`` where they are the same everywhere.
         extent: The picture's height and width in cells.
+        left_over: Standard deviation, 0..1, of what the matrix alone did not explain; 0 where the change is affine.
     """
 
     matrix: Tensor
     offsets: Tensor
     extent: tuple[float, float]
+    left_over: float = 0.0
 
     @classmethod
     def everywhere(cls, matrix: Tensor) -> ColourChange:
@@ -79,17 +88,18 @@ class ColourChange:
 
     def scaled(self, factor: float) -> ColourChange:
         """The change, so many times."""
-        return ColourChange(self.matrix * factor, self.offsets * factor, self.extent)
+        return ColourChange(self.matrix * factor, self.offsets * factor, self.extent, self.left_over * factor)
 
     def plus(self, other: ColourChange) -> ColourChange:
         """Both changes of the same colours; one of them at least is the same everywhere or of the same size."""
         local = self if self.offsets.shape[-1] >= other.offsets.shape[-1] else other
-        return ColourChange(self.matrix + other.matrix, self.offsets + other.offsets, local.extent)
+        left_over = math.hypot(self.left_over, other.left_over)
+        return ColourChange(self.matrix + other.matrix, self.offsets + other.offsets, local.extent, left_over)
 
     def without_colour(self) -> ColourChange:
         """The change of lightness alone, which leaves greys grey."""
         matrix, offsets = (each.mean(0, keepdim=True).expand_as(each) for each in (self.matrix, self.offsets))
-        return ColourChange(matrix, offsets, self.extent)
+        return ColourChange(matrix, offsets, self.extent, self.left_over)
 
 
 def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourStatistics:
@@ -119,18 +129,20 @@ def fit_colour_change(statistics: ColourStatistics, local: bool = True) -> Colou
         statistics: Of one picture, or a weighted sum over several.
         local: Whether offsets may differ from place to place.
     """
-    matrix = _fit_matrix(statistics.moments).to(statistics.grid)
+    matrix, left_over = _fit_matrix(statistics.moments)
+    matrix = matrix.to(statistics.grid)
     count, source, change = statistics.grid.split((1, 3, 3))
     left = change - torch.einsum("ij,j...->i...", matrix, torch.cat((source, count)))
+    doubt = DOUBT + _noise(count, left, left_over) / OFFSET_VARIANCE
     size = left.shape[-2:]
-    offsets = torch.zeros_like(left)
+    offsets = torch.zeros_like(left if local else left[..., :1, :1])
     for cells in LEVELS if local else LEVELS[:1]:
         here = _blur(_gather(torch.cat((count, left - count * offsets)), cells))
-        fitted = here[1:] / (here[:1] + DOUBT)
+        fitted = here[1:] / (here[:1] + doubt)
         if cells is not None and cells > 1:
             fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
         offsets = offsets + fitted
-    return ColourChange(matrix, offsets if local else offsets[..., :1, :1], statistics.extent)
+    return ColourChange(matrix, offsets, statistics.extent, math.sqrt(left_over))
 
 
 def apply_colour_change(
@@ -149,32 +161,42 @@ def apply_colour_change(
     """
     top, bottom, left, right = box
     height, width = weight.shape
-    offsets = change.offsets.transpose(0, 1)  # [BINS, 3, gh, gw]
-    scratch = offsets.new_empty(3 * BINS * TILE, TILE)  # new memory for every tile would take longer than arithmetic
+    # what is known to be an affine change may raise the contrast of the rim as well
+    limit = MAX_GROWTH * max(1.0, (EXPLAINED / max(change.left_over, 1e-6)) ** 2)
+    rim = Rim(picture, weight, box) if limit < 1 else None
+    # from dark to bright: the first bin's offset, then what each adds to the one before
+    offsets = change.offsets.transpose(0, 1)
+    offsets = offsets.diff(dim=0, prepend=torch.zeros_like(offsets[:1]))
+    scratch = offsets.new_empty(3 * TILE, TILE)  # new memory for every tile would take longer than the arithmetic
     for row in range(top, bottom, TILE):
         rows = slice(row, min(row + TILE, bottom))
         down, cells_down = _interpolation(rows, height, change.extent[0], offsets.shape[2], offsets)
         for column in range(left, right, TILE):
             columns = slice(column, min(column + TILE, right))
             share = weight[rows, columns]
-            if not share.any():
+            if share.amax() == 0:
                 continue
             across, cells_across = _interpolation(columns, width, change.extent[1], offsets.shape[3], offsets)
             colours = picture[rows, columns, :3].permute(2, 0, 1)
             before = colours.contiguous()
             levels = _luma(before).clamp_(0, 1).mul_(BINS - 1)
-            low, high = (int(each) for each in levels.aminmax())
-            bins = slice(low, min(high + 2, BINS))
+            dark, bright = (int(each) for each in levels.aminmax())
             # linear interpolation between cells as two small matrix products, for the tile's range of luma only
-            halfway = (down.mT @ offsets[bins, :, cells_down, cells_across]).flatten(0, 2)
-            local = torch.mm(halfway, across, out=scratch[: len(halfway), : across.shape[1]])
-            local = local.view(-1, 3, *share.shape)
-            moved = torch.einsum("ij,jyx->iyx", change.matrix[:, :3], before).add_(change.matrix[:, 3, None, None])
-            for number, plane in enumerate(local, bins.start):
-                moved.addcmul_(plane, _hat(levels, number))
-            # a strength above 1 goes further than the fit, but never out of range
-            after = torch.addcmul(before, moved, share).clamp_(before.clamp(max=0), before.clamp(min=1))
-            colours.copy_(torch.where(share > 0, after, before))
+            cells = offsets[: bright + 2, :, cells_down, cells_across]
+            cells = down.mT @ torch.cat((cells[: dark + 1].sum(0, keepdim=True), cells[dark + 1 :]))
+            moved = torch.addmm(change.matrix[:, 3:], change.matrix[:, :3], before.flatten(1)).view_as(before)
+            for number, each in enumerate(cells.flatten(1, 2), dark - 1):
+                plane = torch.mm(each, across, out=scratch[: len(each), : across.shape[1]]).view(3, *share.shape)
+                if number < dark:
+                    moved.add_(plane)
+                else:
+                    moved.addcmul_(plane, (levels - number).clamp_(0, 1))
+            # never out of range, whatever the weight; half of it leads half the way
+            lowest, highest = before.clamp(max=0), before.clamp(min=1)
+            after = torch.lerp(before, moved.add_(before).clamp_(lowest, highest), share)
+            colours.copy_(after.clamp_(lowest, highest))
+    if rim is not None:
+        rim.restrain(picture, limit)
 
 
 def _luma(colours: Tensor) -> Tensor:
@@ -211,26 +233,44 @@ def _blur(grid: Tensor) -> Tensor:
     return grid
 
 
-def _fit_matrix(moments: Tensor) -> Tensor:
-    """Least squares drawn to no change: ``[7, 7]`` to ``[3, 4]``.
+def _fit_matrix(moments: Tensor) -> tuple[Tensor, float]:
+    """Ridge regression of the change: the map ``[3, 4]``, and the variance that it leaves over, a channel.
 
-    A map that leaves much over is trusted less: on a flat foreground such a rest is noise, and so would be its gains.
+    The ridge is that variance. A map that leaves much over is trusted less: on a flat foreground such a rest is noise,
+    and so would be the gains.
     """
     moments = moments.to("cpu", torch.float64)  # tiny, and not every device has float64
     count = moments[0, 0]
     if count < 1e-6:
-        return moments.new_zeros(3, 4)
+        return moments.new_zeros(3, 4), 0.0
     mean = moments / count
     covariance = mean[1:, 1:] - torch.outer(mean[0, 1:], mean[0, 1:])
-    colour, change, identity = mean[0, 1:4], mean[0, 4:], torch.eye(3, dtype=torch.float64)
+    of_colour, with_change = covariance[:3, :3], covariance[:3, 3:]
+    identity = torch.eye(3, dtype=torch.float64)
 
-    def fit(ridge: float) -> Tensor:
-        return torch.linalg.solve(covariance[:3, :3] + ridge * identity, covariance[:3, 3:])
+    def fit(ridge: float) -> tuple[Tensor, float]:
+        gain = torch.linalg.solve(of_colour + ridge * identity, with_change)
+        rest = covariance[3:, 3:] - gain.mT @ (2 * with_change - of_colour @ gain)
+        return gain, max(float(rest.trace()) / 3, 0.0)
 
-    gain = fit(RIDGE[1])
-    rest = (covariance[3:, 3:] - gain.mT @ (2 * covariance[:3, 3:] - covariance[:3, :3] @ gain)).trace() / 3
-    gain = fit(min(max(float(rest) / POOR_FIT, RIDGE[0]), RIDGE[1]))
-    return torch.cat((gain.mT, (change - colour @ gain)[:, None]), 1)
+    _, least = fit(SMALLEST_RIDGE)
+    gain, left_over = fit(SMALLEST_RIDGE + least)
+    left, size, right = torch.linalg.svd(gain)
+    gain = left * size.clamp(max=MAX_GAIN) @ right
+    return torch.cat((gain.mT, (mean[0, 4:] - mean[0, 1:4] @ gain)[:, None]), 1), left_over
+
+
+def _noise(count: Tensor, left: Tensor, left_over: float) -> float:
+    """Variance within the finest cells, which no offset explains.
+
+    Args:
+        count: ``[1, BINS, gh, gw]``, pixels in each cell.
+        left: ``[3, BINS, gh, gw]``, sums of what the map leaves over.
+        left_over: Its variance over the foreground, a channel.
+    """
+    pixels, cells = float(count.sum()), int((count > 0.5).sum())
+    between = float((left.square() / count.clamp(min=0.5)).sum()) / 3
+    return max(left_over * pixels - between, 0.0) / max(pixels - cells, 1.0)
 
 
 def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:

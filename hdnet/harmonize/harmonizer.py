@@ -30,7 +30,7 @@ MAX_STRENGTH = 2.0
 NO_COLOUR = 1.5 / 255  # channels closer than this everywhere: a picture without colour
 ONE_COLOUR = 1e-4
 MIN_RESOLUTION, MAX_RESOLUTION = 64, 4096
-TRANSFER_RESOLUTION = 512  # the colour transfer of a picture that the network saw at full size
+TRANSFER_RESOLUTION = 512  # a change is known at this many squared pixels at most; more add time and noise
 
 
 @dataclass
@@ -140,8 +140,7 @@ class Harmonizer:
 
         asked = map(ask, range(count))
         done = self._run(asked, working)
-        direct = working == size and consistency == "per_frame"
-        proposals = map(_direct_proposal, done) if direct else _proposals(done, consistency)
+        proposals = _proposals(done, consistency)
         rule = None if foreground == "pasted" else getattr(self.network, "acting", None)
         for index, proposal in enumerate(proposals):
             decision = _settle(edits[index], proposal, rule, out[index], frames.mask_of(index), strength)
@@ -177,8 +176,10 @@ class Harmonizer:
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
         generated = self._call(*inputs)
-        for work, picture in zip(works, generated.to(pictures.device, torch.float32)):
-            work.target = picture[..., : work.source.shape[-1]].add(1).div_(2).clamp_(0, 1)
+        # the difference to what was shown, in the network's own precision: no change is exactly none
+        change = (generated.float() - inputs[0].to(generated).float()).to(pictures.device).div_(2)
+        for work, each in zip(works, change):
+            work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
 
     def _call(self, *inputs: Tensor) -> Tensor:
         """Runs the network in its own precision, or in float32 where that does not hold the result."""
@@ -233,12 +234,12 @@ class Proposal:
     """What the network says about a frame.
 
     Attributes:
-        change: Its change of colours, or the work itself, to be shown as it is; None where there is nothing to do.
+        change: Its change of colours; None where there is nothing to do.
         mean_square: Of the change over the foreground, on the scale 0..255.
         reason: A kind of :class:`.Decision`, where there is nothing to do.
     """
 
-    change: ColourChange | Work | None = None
+    change: ColourChange | None = None
     mean_square: float | None = None
     reason: str = ""
 
@@ -319,13 +320,6 @@ def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tup
     return Work(source, foreground, allowed, aside)
 
 
-def _direct_proposal(work: Work | str) -> Proposal:
-    """The generator's own picture, at full size."""
-    if isinstance(work, str):
-        return Proposal(reason=work)
-    return Proposal(work, _statistics(work).mean_square)
-
-
 def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Proposal]:
     """The fitted change for every frame."""
     reasons: deque[str] = deque()
@@ -370,14 +364,11 @@ def _settle(
     if change is not None:
         factor = 1.0 if rule is None else rule.factor(proposal.mean_square)
         rest = factor * (1 - edit.share)
-        if isinstance(change, Work) and total is None and not _is_grey(picture):
-            _show(change, picture, mask, strength * rest)
-        elif rest:
-            if isinstance(change, Work):
-                change = fit_colour_change(_statistics(change))
+        if rest:
             total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
     if total is not None:
-        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, mask * strength)
+        weight = mask if strength == 1 else mask * strength
+        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight)
     return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
 
 
@@ -410,18 +401,6 @@ def _statistics(work: Work) -> ColourStatistics:
         )
         weight = share[0]
     return colour_statistics(source, target, weight)
-
-
-def _show(work: Work, picture: Tensor, mask: Tensor, strength: float) -> None:
-    """Changes ``[H, W, C]`` in place to the generator's picture of the same size."""
-    rim = mask.masked_fill(work.foreground, 0)
-    if rim.any():  # softer than what the network took for foreground: its colours follow its neighbours'
-        _apply_change(fit_colour_change(_statistics(work)), picture, rim * strength)
-    inside = (mask * strength).masked_fill_(~work.foreground, 0)
-    for channel in range(3):
-        plane = picture[..., channel]
-        changed = torch.addcmul(plane, work.target[channel] - plane, inside)
-        plane.copy_(torch.where(inside > 0, changed.clamp_(plane.clamp(max=0), plane.clamp(min=1)), plane))
 
 
 def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor) -> None:
