@@ -100,6 +100,8 @@ class _Version(argparse.Action):
 def _say(error: object, code: int) -> int:
     if isinstance(error, OSError) and error.filename:
         error = f"{error.filename}: {error.strerror}."
+    elif isinstance(error, OSError) and error.strerror:  # a sentence of ours; str() would put a number before it
+        error = error.strerror
     print(f"harmonize: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
     return code
 

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -32,6 +33,19 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_whole(content: object, path: str | Path) -> None:
+    """`torch.save` by way of `write_whole`; in memory first, for torch hides the system's reason for a failure.
+
+    Raises:
+        OSError: It cannot be written; the error names `path`.
+    """
+    import torch
+
+    memory = io.BytesIO()
+    torch.save(content, memory)
+    write_whole(path, lambda file: file.write(memory.getbuffer()))
 
 
 def sha256_of(path: str | Path) -> str:

@@ -23,9 +23,9 @@ class HDNetExample(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="HDNetExample",
-            display_name="Harmonize Example",
+            display_name="Example for Harmonize Composite",
             category="image/compositing",
-            description="Pictures to try Harmonize Composite with. For your own, put Load Image in its place.",
+            description="Pictures to try Harmonize Composite with. Nothing of your own is needed.",
             inputs=[
                 io.Combo.Input(
                     "example",
@@ -39,7 +39,7 @@ class HDNetExample(io.ComfyNode):
                 io.Image.Output(display_name="image", tooltip="The picture, or the frames."),
                 io.Mask.Output(display_name="mask", tooltip="White is the foreground; black where there is none."),
             ],
-            **supported(search_aliases=["harmonize demo", "test image", "sample composite"]),
+            **supported(search_aliases=["demo of harmonize", "test image", "sample composite"]),
         )
 
     @classmethod

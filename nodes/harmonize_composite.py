@@ -17,6 +17,7 @@ from ..hdnet.harmonize.masks import feather_mask, fit_mask
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
+from .remembering import RememberingHarmonizer
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             model if model is not None else load_patcher(SHIPPED),
             image,
             mask,
-            background=background,
+            background,
+            node=cls.hidden.unique_id,
             reference_mask=reference_mask,
             strength=strength,
             resolution=resolution,
@@ -194,7 +196,7 @@ def summary(decisions: list[Decision]) -> str:
 
 
 def harmonize(
-    patcher, image: torch.Tensor, mask: torch.Tensor, background: torch.Tensor | None, **options
+    patcher, image: torch.Tensor, mask: torch.Tensor, background: torch.Tensor | None, node: str | None, **options
 ) -> torch.Tensor:
     """Runs the harmonizer under ComfyUI's memory management; falls back to smaller batches.
 
@@ -203,6 +205,7 @@ def harmonize(
         image: ``[B, H, W, 3 or 4]``.
         mask: ``[B, H, W]``.
         background: ``[B, H, W, 3 or 4]`` or None.
+        node: The node's id.
         **options: Of :meth:`~..hdnet.Harmonizer.__call__`.
 
     Returns:
@@ -221,7 +224,7 @@ def harmonize(
         management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
         try:
             with reporting(patcher.model, count) as report:
-                harmonizer = Harmonizer(patcher.model, batch_pixels=batch * pixels)
+                harmonizer = RememberingHarmonizer(patcher.model, batch * pixels, image, node)
                 return harmonizer(image, mask, background=background, progress=report, **options)
         except Exception as error:
             if not is_out_of_memory(error):

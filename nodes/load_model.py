@@ -41,7 +41,8 @@ class HDNetLoadModel(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="A Hugging Face repository instead: owner/repo, or owner/repo/file.safetensors, with "
-                    "@revision if you like. Downloaded once into models/hdnet. Empty: model_name is used.",
+                    "@revision if you like, or its address from the browser. Downloaded once into models/hdnet. Empty: "
+                    "model_name is used.",
                 ),
                 advanced(
                     io.Combo.Input(
@@ -54,7 +55,7 @@ class HDNetLoadModel(io.ComfyNode):
                 ),
             ],
             outputs=[HDNetModel.Output(display_name="model", tooltip="For Harmonize Composite.")],
-            **supported(search_aliases=["harmonize model", "hdnet", "image harmonization loader"]),
+            **supported(search_aliases=["hdnet", "image harmonization loader"]),
         )
 
     @classmethod
@@ -65,6 +66,6 @@ class HDNetLoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name, hub="", precision="auto") -> io.NodeOutput:
-        hub = hub.strip()
-        source = f"hub:{hub.removeprefix('hub:')}" if hub else resolve(model_name)
+        hub = hub.strip().removeprefix("hub:").strip()
+        source = f"hub:{hub}" if hub else resolve(model_name)
         return io.NodeOutput(load_patcher(source, precision))

@@ -49,8 +49,12 @@ class Socket:
         self.options = options
 
 
+class ComfyNode:
+    hidden = types.SimpleNamespace(unique_id="1")
+
+
 def _io():
-    io = types.SimpleNamespace(Schema=Schema, ComfyNode=object, NodeOutput=lambda *results: results)
+    io = types.SimpleNamespace(Schema=Schema, ComfyNode=ComfyNode, NodeOutput=lambda *results: results)
     io.Hidden = types.SimpleNamespace(unique_id="UNIQUE_ID")
     io.Custom = lambda name: types.SimpleNamespace(Input=Socket, Output=Socket)
     for name in ("Image", "Mask", "Float", "Int", "Combo", "String", "Boolean"):

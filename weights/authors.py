@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files.atomic import write_whole
+from ..files.atomic import save_whole
 from .errors import WeightsError
 
 if TYPE_CHECKING:
@@ -129,7 +129,4 @@ def _check_unpacked_size(path: Path) -> None:
 
 def write_published(network: HDNet, path: str | Path) -> None:
     """Writes a ``.pth`` state dict under the published names, whole or not at all."""
-    import torch
-
-    tensors = to_published({name: value.contiguous() for name, value in network.state_dict().items()})
-    write_whole(path, lambda file: torch.save(tensors, file))
+    save_whole(to_published({name: value.contiguous() for name, value in network.state_dict().items()}), path)

@@ -18,6 +18,7 @@ class Entry:
     Attributes:
         name: What a user types.
         file: The file in this folder.
+        size: Of the file, bytes.
         sha256: Of the file.
         architecture: Preset of :class:`~..hdnet.HDNetConfig`.
         licence: SPDX name.
@@ -27,6 +28,7 @@ class Entry:
 
     name: str
     file: str
+    size: int
     sha256: str
     architecture: str
     licence: str
@@ -46,6 +48,7 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite",
             file="hdnet_lite.safetensors",
+            size=2618564,
             sha256="9fe4793f2c91c2815139b5c32146f31a515ebc730020fe114a04add5b3b1711a",
             architecture="hdnet-lite",
             licence="MIT",

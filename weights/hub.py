@@ -6,22 +6,24 @@ temporary name and moves the whole file into place.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import unquote
 
 from ..files.atomic import sha256_of
 from .errors import WeightsError
 
 DEFAULT_FILE = "model.safetensors"
+METADATA_TIMEOUT = 5  # seconds
 SOURCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+?))?(?:@(?P<revision>[\w./-]+))?")
-# As copied from a browser's address line.
+# as a browser shows it; a revision with a slash is written %2F there
 PAGE = re.compile(
-    r"hub:\s*(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[\w.-]+/[\w.-]+)"
-    r"(?:/(?:blob|resolve|tree|raw)/(?P<revision>[\w.-]+)(?:/(?P<file>[\w./-]+\.safetensors))?)?/?(?:[?#].*)?"
+    r"(?:hub:)?(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[\w.-]+/[\w.-]+)"
+    r"(?:/(?:blob|resolve|raw|tree)/(?P<revision>[\w.%-]+)(?:/(?P<file>[\w./-]+?))?)?/?(?:[?#].*)?"
 )
 
 
@@ -35,22 +37,22 @@ class HubFile:
 
     @classmethod
     def parse(cls, source: str) -> HubFile:
-        """Reads ``hub:owner/repo[/file][@revision]``, or the address of a page of the Hub behind ``hub:``.
+        """Reads ``hub:owner/repo[/file][@revision]``, or the address of a page on huggingface.co.
 
         Raises:
             WeightsError: It does not look like that, or names no safetensors file.
         """
-        if page := PAGE.fullmatch(source):
-            file, revision = page["file"], page["revision"]
-            source = f"hub:{page['repo']}" + (f"/{file}" if file else "")
-            source += f"@{revision}" if revision not in (None, "main") else ""
-        match = SOURCE.fullmatch(source)
+        page = PAGE.fullmatch(source)
+        match = page or SOURCE.fullmatch(source)
         if not match:
-            raise WeightsError(f"{source!r} is no Hub address; write hub:owner/repo[/file][@revision].")
-        file = match["file"] or DEFAULT_FILE
+            raise WeightsError(
+                f"{source!r} is no Hub address; write hub:owner/repo[/file][@revision] or paste the page's address."
+            )
+        file, revision = match["file"] or DEFAULT_FILE, match["revision"]
         if not file.endswith(".safetensors") or not {"", ".", ".."}.isdisjoint(file.split("/")):
             raise WeightsError(f"{source!r}: only .safetensors files are taken from the Hub, not {file!r}.")
-        return cls(match["repo"], file, match["revision"])
+        # the page of a repository shows its main branch, and so does an address that names none
+        return cls(match["repo"], file, None if page and revision in (None, "main") else revision and unquote(revision))
 
 
 def fetch(source: str, folder: str | Path | None = None, sha256: str | None = None) -> Path:
@@ -92,9 +94,9 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
         if missing := _what_is_missing(error):
             raise WeightsError(f"{source}: {missing}; check the address.") from error
         address = huggingface_hub.hf_hub_url(wanted.repo, wanted.file, revision=wanted.revision)
-        digest = f" (sha256 {sha256})" if sha256 else ""
+        facts = _facts(error, address, sha256)
         raise WeightsError(
-            f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{digest} into {where}. "
+            f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{facts} into {where}. "
             "Without a network, HF_HUB_OFFLINE=1 saves the wait."
         ) from error
     finally:
@@ -103,7 +105,7 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
 
 
 def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # something is in it, or it was never made
+    with suppress(OSError):  # something is in it, or it was never made
         folder.rmdir()
 
 
@@ -135,6 +137,21 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}"
     return f"the download failed: {type(error).__name__}"
+
+
+def _facts(error: Exception, address: str, sha256: str | None) -> str:
+    """Size and digest of a file, in parentheses, as far as they are known: the Hub may answer where its store is shut."""
+    from huggingface_hub import errors, get_hf_file_metadata
+
+    facts = []
+    if not isinstance(error, errors.LocalEntryNotFoundError):  # else it did not answer before
+        with suppress(Exception):
+            found = get_hf_file_metadata(address, timeout=METADATA_TIMEOUT)
+            facts = [f"{found.size:,} bytes"] if found.size else []
+            sha256 = sha256 or (found.etag if re.fullmatch("[0-9a-f]{64}", found.etag or "") else None)
+    if sha256:
+        facts.append(f"sha256 {sha256}")
+    return f" ({', '.join(facts)})" if facts else ""
 
 
 def _checked(path: Path, sha256: str | None) -> Path:

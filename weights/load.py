@@ -44,14 +44,17 @@ def load_network(
 def locate(source: str | Path, folder: str | Path | None = None) -> Path:
     """The file behind a source, downloaded if it is on the Hub and not here yet; see :func:`load_network`."""
     text = str(source)
-    if text.startswith("hub:"):
+    if text.startswith(("hub:", "https://", "http://")):
         from .hub import fetch
 
         return fetch(text, folder)
     if text in CATALOGUE or not (isinstance(source, Path) or "/" in text or "\\" in text or "." in text):
         entry = find(text)
         if not entry.path.is_file():
-            raise WeightsError(f"{entry.path}: the weights {text!r} are missing from this installation; reinstall it.")
+            raise WeightsError(
+                f"{entry.path}: the weights {text!r} ({entry.size:,} bytes, sha256 {entry.sha256}) are missing from this "
+                "installation; reinstall it."
+            )
         if sha256_of(entry.path) != entry.sha256:
             raise WeightsError(f"{entry.path}: this file is not the {text!r} that was shipped; reinstall the package.")
         return entry.path

@@ -34,6 +34,7 @@ def package(file: str | Path, folder: str | Path) -> list[Path]:
 
     Raises:
         WeightsError: The file holds no network, or the folder has something in it.
+        OSError: It cannot be written; the error names the folder.
     """
     file, folder = Path(file), Path(folder)
     network, metadata = read_network(file), read_metadata(file)
@@ -52,6 +53,8 @@ def package(file: str | Path, folder: str | Path) -> list[Path]:
             folder.rmdir()
         os.chmod(staging, 0o755)
         os.replace(staging, folder)
+    except OSError as error:  # nobody knows the temporary folder's name
+        raise OSError(error.errno, error.strerror or str(error), str(folder)) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return sorted(folder.iterdir())

@@ -18,19 +18,32 @@ from torch.nn import functional as F
 from .colour_transfer import ColourStatistics
 
 SMOOTH_REACH = 12  # frames before and after; the Gaussian's standard deviation is half of it
-
 FEWEST_FRAMES = 3
-ALIKE = 0.06  # mean difference of neighbouring frames, seen at 32 x 32
+SEEN = 32  # pixels of a side at which neighbouring frames are compared
+ALIKE, FOREGROUND_ALIKE = 0.06, 0.1  # mean difference of neighbours; of photographs it is 0.14 and more
 MOSTLY = 0.75  # of the neighbours; the rest may be cuts
 
 
-def looks_like_film(images: Tensor) -> bool:
-    """Whether images ``[B, H, W, 3 or 4]`` are frames of a film: three or more, most of them like their neighbour."""
+def looks_like_film(images: Tensor, masks: Tensor) -> bool:
+    """Whether images are frames of a film: three or more, most of them like their neighbour.
+
+    Their foregrounds must be alike as well: several proposals for one place, as inpainting makes them in a batch, share
+    a background but are no film.
+
+    Args:
+        images: ``[B, H, W, 3 or 4]``, 0..1.
+        masks: ``[M, h, w]``, 0..1, repeated to as many.
+    """
     if len(images) < FEWEST_FRAMES:
         return False
-    small = torch.stack([F.adaptive_avg_pool2d(each[..., :3].float().permute(2, 0, 1), 32) for each in images])
-    difference = small.diff(dim=0).abs().mean((1, 2, 3))
-    return float((difference < ALIKE).float().mean()) >= MOSTLY
+    small = torch.stack([F.adaptive_avg_pool2d(each[..., :3].float().permute(2, 0, 1), SEEN) for each in images])
+    inside = torch.cat([F.adaptive_avg_pool2d(each[None].float(), SEEN) for each in masks])
+    inside = inside[torch.arange(len(images)) % len(masks)].to(small.device)
+    inside = torch.maximum(inside[1:], inside[:-1])
+    difference = small.diff(dim=0).abs().mean(1)
+    in_foreground = (difference * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1e-6)
+    alike = (difference.mean((1, 2)) < ALIKE) & (in_foreground < FOREGROUND_ALIKE)
+    return float(alike.float().mean()) >= MOSTLY
 
 
 def smooth_statistics(

@@ -128,7 +128,8 @@ class Harmonizer:
         working = size if resolution == "native" else working_size(size, int(resolution))
 
         if consistency == "auto":
-            consistency = "smooth" if looks_like_film(frames.image) else "per_frame"
+            shot = frames.background if len(frames.image) == 1 and frames.background is not None else frames.image
+            consistency = "smooth" if looks_like_film(shot, frames.mask) else "per_frame"
         edits: list[Edit] = []
         if consistency != "per_frame":  # a shot is judged as one, before anything is changed
             edits = _judge_shot(frames, out, foreground, lambda: progress and progress(0, count))
@@ -175,14 +176,21 @@ class Harmonizer:
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
-        generated = self._call(*inputs)
+        generated = self.run_network(*inputs)
         # the difference to what was shown, in the network's own precision: no change is exactly none
         change = (generated.float() - inputs[0].to(generated).float()).to(pictures.device).div_(2)
         for work, each in zip(works, change):
             work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
 
-    def _call(self, *inputs: Tensor) -> Tensor:
-        """Runs the network in its own precision, or in float32 where that does not hold the result."""
+    def run_network(self, *inputs: Tensor) -> Tensor:
+        """Runs the network in its own precision, or in float32 where that does not hold the result.
+
+        Args:
+            *inputs: Composites, masks and, if there are any, references, as :meth:`.HDNet.forward` takes them.
+
+        Returns:
+            ``[B, 3, H, W]``, finite.
+        """
         parameter = next(self.network.parameters(), inputs[0])
         generated = self.network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
         if generated.isfinite().all():
@@ -190,7 +198,7 @@ class Harmonizer:
         if parameter.dtype != torch.float32:
             logger.warning("%s does not hold what the network computes here; it runs in float32.", parameter.dtype)
             self.network = copy.deepcopy(self.network).float()
-            return self._call(*inputs)
+            return self.run_network(*inputs)
         logger.warning("The network returned values that are no numbers; they are left out.")
         return torch.where(generated.isfinite(), generated, inputs[0][..., : generated.shape[-1]].to(generated))
 

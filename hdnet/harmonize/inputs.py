@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 VAE_STEP = 8  # pixels; what is left over of a side is cut off, half of it at the top and the left
 BRIGHTEST, DARKEST = 64.0, -0.5  # beyond, a picture in 0..255 or -1..1; highlights of linear light lie between
+UNUSUAL = 0.1  # beyond 0..1; what a resize overshoots by is less
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,24 @@ def _check_image(image: Tensor, name: str) -> None:
     if not image.is_floating_point():
         raise ValueError(f"The {name} must hold floating-point values in 0..1, not {image.dtype}.")
     _check_finite(image, name)
-    low, high = (float(each) for each in image[..., :3].aminmax())
-    if high > BRIGHTEST or low < DARKEST:
+    _check_range(image[..., :3], name)
+
+
+def _check_range(colours: Tensor, name: str) -> None:
+    low, high = (float(each) for each in colours.aminmax())
+    # a dark picture in 0..255 may stay below the brightest highlight, but holds whole numbers
+    whole = 1 < high <= BRIGHTEST and low >= 0 and torch.equal(colours, colours.round())
+    if high > BRIGHTEST or low < DARKEST or whole:
         raise ValueError(
             f"The {name} must lie in 0..1, but reaches from {low:.3g} to {high:.3g}; "
             + ("divide it by 255." if low >= DARKEST else "bring -1..1 to 0..1 by adding 1 and halving.")
+        )
+    if low < -UNUSUAL or high > 1 + UNUSUAL:
+        logger.warning(
+            "The %s reaches from %.3g to %.3g; what lies outside 0..1 stays as it is, but is judged as 0 or 1.",
+            name,
+            low,
+            high,
         )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MAX_FEATHER = 1024
-FINE_REACH = 8  # pixels; a wider transition is made at as many of a lower resolution
+CELLS = 16  # in the reach of a feather; a Gaussian is smooth at an eighth of its standard deviation
 
 
 def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -31,6 +31,9 @@ def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
 def feather_mask(mask: Tensor, radius: float) -> Tensor:
     """Softens the edges of masks by a Gaussian.
 
+    A wide one is computed on cells of the mask and interpolated, so that the time hardly depends on the radius; it stays
+    within 0.03 of the Gaussian.
+
     Args:
         mask: ``[B, H, W]`` in 0..1.
         radius: Reach of the transition in pixels, to either side, 0 to 1024; two standard deviations.
@@ -46,39 +49,49 @@ def feather_mask(mask: Tensor, radius: float) -> Tensor:
     reach = round(radius)
     if reach == 0:
         return mask
-    return torch.stack([_feather(each.float(), reach) for each in mask])
+    soft = torch.zeros_like(mask, dtype=torch.float32)
+    for single, result in zip(mask, soft):
+        box = bounding_box(single)
+        if box is not None:  # beyond the reach of the box all is 0
+            rows, columns = (slice(max(0, first - reach), last + reach) for first, last in (box[:2], box[2:]))
+            result[rows, columns] = _blurred(single[rows, columns].float(), reach)
+    return soft
 
 
-def _feather(mask: Tensor, reach: int) -> Tensor:
-    """One mask ``[H, W]``; a wide transition is made at a lower resolution, where it is as smooth."""
-    box = bounding_box(mask)
-    if box is None or mask.amin() == 1:
-        return mask
-    top, bottom, left, right = box
-    here = slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
-    part = mask[here][None, None]
-    size, factor = part.shape[-2:], max(1, reach // FINE_REACH)
-    # averaging and interpolation spread by a block each: the Gaussian gets what is left
-    soft = F.avg_pool2d(_padded(part, factor), factor) if factor > 1 else part
-    inner = round(reach / factor) - (2 if factor > 1 else 0)
-    offsets = torch.arange(-inner, inner + 1, dtype=torch.float64)
-    kernel = torch.exp(-2 * (offsets * factor / reach) ** 2)
-    kernel = (kernel / kernel.sum()).to(mask.device, torch.float32).view(1, 1, 1, -1)
-    for across in (True, False):
-        pad = (inner, inner, 0, 0) if across else (0, 0, inner, inner)
-        soft = F.conv2d(F.pad(soft, pad, mode="replicate"), kernel if across else kernel.mT)
-    if factor > 1:
-        soft = F.interpolate(soft, scale_factor=factor, mode="bilinear")[..., : size[0], : size[1]]
-    soft = soft[0, 0].clamp(0, 1)
-    result = torch.zeros_like(mask)
-    # a Gaussian's weights add up to one only nearly
-    result[here] = torch.where(soft > 1 - 1e-5, 1.0, torch.where(soft < 1e-5, 0.0, soft))
+def _blurred(mask: Tensor, reach: int) -> Tensor:
+    """A Gaussian of two standard deviations' reach over ``[h, w]``, whose edge is repeated."""
+    height, width = mask.shape
+    cell = max(1, reach // CELLS)
+    border = 0 if cell == 1 else 1  # the interpolation looks at one cell further
+    # the mean over a cell and the interpolation reach one and a half cells, and blur a little themselves
+    taps = reach if cell == 1 else int(reach / cell - 1.5)
+    variance = (reach / cell / 2) ** 2 - 0.25 * border
+    weights = torch.exp(-torch.arange(taps + 1, dtype=torch.float64).square() / (2 * variance))
+    weights = (weights / (2 * weights.sum() - weights[0])).tolist()
+    margin = (taps + border) * cell
+    mask = F.pad(mask[None, None], (margin, margin + -width % cell, margin, margin + -height % cell), mode="replicate")
+    mask = F.avg_pool2d(mask, cell) if cell > 1 else mask
+    for axis in (2, 3):
+        mask = _filtered(mask, weights, axis)
+    if cell > 1:
+        mask = F.interpolate(mask, scale_factor=cell, mode="bilinear")
+    mask = mask[0, 0, border * cell :, border * cell :][:height, :width]
+    # the weights add up to one only nearly
+    return torch.where(mask > 1 - 1e-5, 1.0, torch.where(mask < 1e-5, 0.0, mask))
+
+
+def _filtered(values: Tensor, weights: list[float], axis: int) -> Tensor:
+    """Filters along an axis by weights that are the same to either side, the middle one first; no padding.
+
+    Shifted copies added up take a fifth of the time of a convolution of one channel.
+    """
+    reach = len(weights) - 1
+    length = values.shape[axis] - 2 * reach
+    result = values.narrow(axis, reach, length) * weights[0]
+    for offset, weight in enumerate(weights[1:], 1):
+        result.add_(values.narrow(axis, reach - offset, length), alpha=weight)
+        result.add_(values.narrow(axis, reach + offset, length), alpha=weight)
     return result
-
-
-def _padded(part: Tensor, factor: int) -> Tensor:
-    """Repeats the last row and column, so that the sides are multiples of a factor."""
-    return F.pad(part, (0, -part.shape[-1] % factor, 0, -part.shape[-2] % factor), mode="replicate")
 
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:

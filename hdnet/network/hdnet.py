@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from .acting import ActingRule
@@ -16,7 +17,6 @@ from .rain import RAIN, instance_norm
 from .regions import Regions, region_pyramid
 from .scene_context import SceneContext
 
-SMALLEST = 16  # pixels of a side in bfloat16; some processors compute strided convolutions of narrower ones wrong
 STRIDE = 8  # the coarsest feature map is this much smaller than the picture
 
 # Widths in units of the base channels, and whether the layer halves or doubles the picture's sides.
@@ -25,10 +25,18 @@ DECODER = ((8, False), (8, False), (8, True), (8, False), (4, True), (2, False),
 
 
 class DecoderLayer(nn.Module):
-    """ReLU (in place), transposed convolution, RAIN."""
+    """ReLU (in place), transposed convolution, RAIN.
 
-    def __init__(self, in_channels: int, out_channels: int, upsample: bool) -> None:
+    Args:
+        in_channels: Channels of the features that come in.
+        out_channels: Channels of those that go out.
+        upsample: Whether the layer doubles their sides.
+        exceeds_float16: Whether the convolution's sums can leave the range of float16; they are then float32.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, upsample: bool, exceeds_float16: bool = False) -> None:
         super().__init__()
+        self.exceeds_float16 = exceeds_float16
         if upsample:
             self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
         else:
@@ -37,10 +45,10 @@ class DecoderLayer(nn.Module):
 
     def forward(self, features: Tensor, regions: Regions) -> Tensor:
         features = F.relu_(features)
-        if features.dtype == torch.float16:  # sums of many features leave its range; normalised, they fit again
-            stride, padding = self.conv.stride, self.conv.padding
-            sums = F.conv_transpose2d(features.float(), self.conv.weight.float(), stride=stride, padding=padding)
-            return self.norm(sums, regions, inplace=True).half()
+        if self.exceeds_float16 and features.dtype == torch.float16:
+            with torch.autocast(features.device.type, enabled=False):
+                sums = functional_call(self.conv, {"weight": self.conv.weight.float()}, features.float())
+                return self.norm(sums, regions, inplace=True).half()
         return self.norm(self.conv(features), regions, inplace=True)
 
 
@@ -74,9 +82,11 @@ class HDNet(nn.Module):
         # every decoder layer after the first also sees the encoder's features of its size
         skips = [0, *reversed(widths[:-1])]
         decoded = [widths[-1], *(base * factor for factor, _ in DECODER)]
+        # The sums behind the local dynamics are the largest: 104,000 on photographs, float16 ends at 65,504; those of
+        # the next layer, 26,000, are too near.
         self.decoder = nn.ModuleList(
-            DecoderLayer(skip + below, base * factor, doubles)
-            for skip, below, (factor, doubles) in zip(skips, decoded, DECODER)
+            DecoderLayer(skip + below, base * factor, doubles, exceeds_float16=level < 2)
+            for level, (skip, below, (factor, doubles)) in enumerate(zip(skips, decoded, DECODER))
         )
         learned = config.global_dynamics == "learned"
         self.global_dynamics = (
@@ -106,10 +116,9 @@ class HDNet(nn.Module):
         """
         _check(composite, mask)
         size = composite.shape[-2:]
-        least = SMALLEST if composite.dtype == torch.bfloat16 else STRIDE
-        composite, mask = (pad_to_multiple(each, STRIDE, least) for each in (composite, mask))
+        composite, mask = pad_to_multiple(composite, STRIDE), pad_to_multiple(mask, STRIDE)
         if reference is not None:
-            reference = pad_to_multiple(reference, STRIDE, least)
+            reference = pad_to_multiple(reference, STRIDE)
         full, half, quarter, eighth = region_pyramid(mask, size, reference)
 
         x = composite if self.config.in_channels == 3 else torch.cat((composite, mask), dim=1)
@@ -119,7 +128,7 @@ class HDNet(nn.Module):
             # The published code activates in place, and so its skip connections. Where a ReLU follows at once
             # that changes nothing: only the global dynamics see the skip connections of the first three levels.
             in_place = level > 2 or self.global_dynamics is None or self.config.local_dynamics == "published"
-            x = self.encoder[level + 1](F.leaky_relu(skips[-1], 0.2, inplace=in_place))
+            x = _convolve(self.encoder[level + 1], F.leaky_relu(skips[-1], 0.2, inplace=in_place))
             if regions is not None:
                 skips.append(instance_norm(x, regions))
         if self.local_dynamics is not None:
@@ -139,6 +148,17 @@ class HDNet(nn.Module):
                 x = torch.cat((skips.pop(), x), dim=1)
             x = self.head(F.relu_(x)) if after is None else self.decoder[5 + level](x, after)
         return torch.tanh(x)[..., : size[0], : size[1]]
+
+
+def _convolve(convolution: nn.Conv2d, features: Tensor) -> Tensor:
+    """The convolution, with more of the zeros that it pads with where the features are narrower than its kernel.
+
+    On processors with AMX, oneDNN's strided bfloat16 convolution of an input two wide is wrong.
+    """
+    width, kernel = features.shape[-1], convolution.kernel_size[1]
+    if convolution.stride[1] == 1 or width >= kernel:
+        return convolution(features)
+    return convolution(F.pad(features, (0, kernel - width)))[..., : width // convolution.stride[1]]
 
 
 def _check(composite: Tensor, mask: Tensor) -> None:

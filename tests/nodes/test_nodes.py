@@ -1,6 +1,7 @@
 """What the nodes make of ComfyUI's tensors, without ComfyUI; with it, see test_comfyui.py."""
 
 import asyncio
+import gc
 import json
 import logging
 import shutil
@@ -240,7 +241,7 @@ OUT_OF_MEMORY = [
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "mps"])
 def test_out_of_memory_goes_on_with_smaller_batches_and_says_so(harmonize, on_a_gpu, pack, monkeypatch, caplog, error):
     image, mask = picture(batch=8), square()
-    expected, _ = harmonize(image, mask, model=on_a_gpu)
+    expected, _ = harmonize(image.clone(), mask, model=on_a_gpu)
     sizes = failing_above(pack, monkeypatch, 2, error)
     with caplog.at_level(logging.WARNING):
         result, _ = harmonize(image, mask, model=on_a_gpu)
@@ -298,6 +299,55 @@ def test_progress_moves_with_every_image_and_ends_full(harmonize, mode):
     assert bar.steps == sorted(bar.steps)
     assert len(set(bar.steps)) >= 6
     assert bar.steps[-1] == bar.total
+
+
+# A second run on the same image
+
+
+def test_a_change_of_strength_does_not_run_the_network_again(harmonize, pack, monkeypatch):
+    image, mask = picture(batch=3), square()
+    harmonize(image, mask, strength=0.4, foreground="pasted")
+    expected, _ = harmonize(image.clone(), mask, foreground="pasted")
+    sizes = failing_above(pack, monkeypatch, 99, None)
+    result, _ = harmonize(image, mask, foreground="pasted")
+    assert not sizes and torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("change", ["mask", "resolution", "model", "values"])
+def test_what_the_network_sees_anew_is_judged_anew(harmonize, pack, monkeypatch, change):
+    image, mask, options = picture(96, 128), square(96, 128), {"resolution": "256", "foreground": "pasted"}
+    harmonize(image, mask, **options)
+    if change == "mask":
+        mask = mask.roll(9, 2)
+    elif change == "resolution":
+        image, mask = picture(600, 600), square(600, 600)
+        harmonize(image, mask, **options)
+        options["resolution"] = "512"
+    elif change == "model":
+        (options["model"],) = pack["HDNetLoadModel"].execute("hdnet-lite", precision="float16")
+    else:
+        image *= 0.9
+    sizes = failing_above(pack, monkeypatch, 99, None)
+    harmonize(image, mask, **options)
+    assert sizes == [1]
+
+
+def test_what_the_network_said_goes_with_its_image_and_stays_within_bounds(harmonize, monkeypatch):
+    from harmonize_composite.nodes import remembering
+
+    image = picture(batch=4)
+    harmonize(image, square(), foreground="pasted")
+    (kept,) = remembering._outputs[image].values()
+    size = next(iter(kept.values())).nbytes
+    assert len(kept) == 4
+    monkeypatch.setattr(remembering, "LIMIT", 2 * size)
+    harmonize(image, square().roll(5, 1), foreground="pasted")
+    assert [len(each) for each in remembering._outputs[image].values()] == [2]
+    gc.collect()
+    before = len(remembering._outputs)
+    del image
+    gc.collect()
+    assert len(remembering._outputs) == before - 1
 
 
 def test_nothing_is_left_on_the_network(harmonize, pack):

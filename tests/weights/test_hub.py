@@ -1,5 +1,6 @@
 """Weights from the Hub: its own client, in a process of its own, against a server on this machine."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -83,6 +84,41 @@ def test_a_token_goes_to_the_hub_but_to_nobody_else(server, run):
     assert not any("/large/" in each for each in server.trusted)
 
 
+@pytest.mark.parametrize("before", ["hub:", ""])
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("https://huggingface.co/owner/repo", HubFile("owner/repo", "model.safetensors", None)),
+        ("huggingface.co/owner/repo/", HubFile("owner/repo", "model.safetensors", None)),
+        ("https://hf.co/owner/repo/tree/main", HubFile("owner/repo", "model.safetensors", None)),
+        ("https://huggingface.co/owner/repo/tree/v1", HubFile("owner/repo", "model.safetensors", "v1")),
+        ("https://huggingface.co/owner/repo/blob/main/a/b.safetensors", HubFile("owner/repo", "a/b.safetensors", None)),
+        (
+            "https://huggingface.co/o/r/resolve/refs%2Fpr%2F1/x.safetensors?download=true",
+            HubFile("o/r", "x.safetensors", "refs/pr/1"),
+        ),
+    ],
+)
+def test_an_address_pasted_from_the_browser_is_understood(before, address, wanted):
+    assert HubFile.parse(before + address) == wanted
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://huggingface.co/owner",
+        "https://huggingface.co/datasets/owner/repo",
+        "https://huggingface.co/owner/repo/blob/main/model.pth",
+        "https://huggingface.co/owner/repo/tree/main/folder",
+        "https://huggingface.co.example.org/owner/repo",
+        "https://example.org/owner/repo/model.safetensors",
+    ],
+)
+def test_other_addresses_are_refused(address):
+    with pytest.raises(WeightsError, match="Hub address|only .safetensors"):
+        load_network(address)
+
+
 # --- what is not
 
 
@@ -138,6 +174,7 @@ def test_a_connection_cut_midway_leaves_no_file(server, run, tmp_path, folder):
     code, out, error = run("fetch", f"hub:{REPO}", *folder)
     assert (code, out) == (2, "")
     assert "not to be had" in error
+    assert f"({len(WEIGHTS):,} bytes, sha256 {hashlib.sha256(WEIGHTS).hexdigest()})" in error
     assert list(tmp_path.rglob("*.safetensors")) == []
     assert not folder or files(tmp_path / "models") == []
     server.cuts = 0

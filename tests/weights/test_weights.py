@@ -381,6 +381,7 @@ def test_inspect_shows_network_figures_licence_and_digest(capsys):
     for part in ("652,735 parameters", "base channels   8", "MIT", read_metadata(SHIPPED)["figures"]):
         assert part in shown
     assert catalogue.CATALOGUE["hdnet-lite"].sha256 in shown
+    assert catalogue.CATALOGUE["hdnet-lite"].size == SHIPPED.stat().st_size
 
 
 @pytest.mark.parametrize(

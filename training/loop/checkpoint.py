@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import pickle
 import random
 import zipfile
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...files.atomic import write_whole
+from ...files.atomic import save_whole
 
 FORMAT = 1
 DISK_FAILURES = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS
@@ -56,9 +55,7 @@ def save_checkpoint(path: Path, progress: Progress, **parts) -> None:
         progress: How far the run has come.
         parts: State dicts and what else is to be kept: tensors, numbers, text, lists and dicts of them.
     """
-    content = io.BytesIO()  # torch would hide the operating system's reason for a failure
-    torch.save({"format": FORMAT, "progress": asdict(progress), **parts}, content)
-    write_whole(path, lambda file: file.write(content.getbuffer()))
+    save_whole({"format": FORMAT, "progress": asdict(progress), **parts}, path)
 
 
 def remove_partial_files(folder: Path) -> None:

@@ -1,13 +1,13 @@
-"""Ending a run between two steps instead of in the middle of one."""
+"""Ending a run between two steps instead of in the middle of one, and its reading processes with it."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
-import time
+from multiprocessing.connection import wait
 
-ORPHANED_AFTER = 2.0  # seconds
 GRACE = 30.0  # seconds, in which the parent finishes its step and ends its readers
 
 
@@ -40,13 +40,14 @@ class Interruption:
 
 
 def leave_to_parent(_worker: int = 0) -> None:
-    """For processes that serve another: signals reach a whole group, but it is the other that ends them.
+    """For processes that serve another one: that one decides when they end, and they end when it is gone.
 
-    One whose parent is gone, killed perhaps, ends by itself.
+    A signal to the whole group, as from a terminal or a service manager, reaches them too; without them the parent
+    could not finish its step and write a checkpoint.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_later(*_) -> None:
@@ -55,7 +56,9 @@ def _end_later(*_) -> None:
     timer.start()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(ORPHANED_AFTER)
-    os._exit(1)
+def _end_with_parent() -> None:
+    """Waits until the parent is gone, however it ended, and ends this process whatever it is doing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -101,8 +101,8 @@ class Run:
         self.schedule = Schedule(options, self.pictures)
         if self.progress.step > self.schedule.steps:
             raise ValueError(
-                f"{folder}: this run has done {self.progress.step} steps, more than the {self.schedule.steps} asked "
-                "for; raise steps in its options.toml, or use its weights.safetensors as they are."
+                f"{folder}: this run has done {self.progress.step} steps already, more than the {self.schedule.steps} "
+                "asked for; raise steps with --set, or use its weights.safetensors as they are."
             )
         self.schedule.check_split(share[1])
         kinds = {"untouched": 0.0, "pasted": options.pasted, "camera": options.camera}

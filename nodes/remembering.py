@@ -1,0 +1,53 @@
+"""What the network said last, kept so that a change of strength does not run it again."""
+
+import hashlib
+
+import torch
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ..hdnet import Harmonizer
+
+LIMIT = 256 << 20  # bytes for each node; what exceeds them is computed again
+
+# Outputs by image and, as several nodes may take one image, by node. An image that ComfyUI lets go takes its entry
+# along: nothing here outlives ComfyUI's own cache.
+_outputs = WeakTensorKeyDictionary()
+
+
+class RememberingHarmonizer(Harmonizer):
+    """A harmonizer that knows what its network said in the node's last run on the same image.
+
+    Outputs are found by a digest of all that the network sees, weights included, so they are those that it would give.
+
+    Args:
+        network: As of :class:`~..hdnet.Harmonizer`.
+        batch_pixels: As of :class:`~..hdnet.Harmonizer`.
+        image: What ComfyUI handed to the node.
+        node: The node's id.
+    """
+
+    def __init__(self, network: torch.nn.Module, batch_pixels: int, image: torch.Tensor, node: str | None) -> None:
+        super().__init__(network, batch_pixels)
+        self._weights = digest(*network.parameters())
+        nodes = _outputs.setdefault(image, {})
+        self._last = nodes.get(node, {})
+        self._outputs = nodes[node] = {}  # only of one run, else every setting tried would stay
+
+    def run_network(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Runs the network, or returns what it said."""
+        key = self._weights + digest(*inputs)
+        output = self._last.pop(key, None)
+        if output is None:
+            output = super().run_network(*inputs)
+        if sum(each.nbytes for each in self._outputs.values()) + output.nbytes <= LIMIT:
+            self._outputs[key] = output.cpu()
+        return output
+
+
+def digest(*tensors: torch.Tensor) -> bytes:
+    """SHA-256 of the values of tensors, their shapes and their types."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return sha.digest()
