@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..files.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +84,24 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     return harmonize
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Lets the library's warnings name the file in place of a number in the batch."""
+
+    def name_it(record: logging.LogRecord) -> bool:
+        record.msg, record.args = re.sub("(?i)image 0", lambda _: path.name, record.getMessage()), ()
+        return True
+
+    from ..hdnet import Harmonizer
+
+    library = logging.getLogger(Harmonizer.__module__)
+    library.addFilter(name_it)
+    try:
+        yield
+    finally:
+        library.removeFilter(name_it)
+
+
 def device_of(name: str | None) -> str:
     import torch
 
@@ -119,5 +143,5 @@ def report_failures(failures: list, what: str, fate: str) -> int:
     plural = "s" if len(failures) > 1 else ""
     print(f"{len(failures)} {what}{plural} {fate}:", file=sys.stderr)
     for _, error in failures:
-        print(f"  {error}", file=sys.stderr)
+        print(f"  {printable(error)}", file=sys.stderr)
     return 1

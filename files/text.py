@@ -1,4 +1,4 @@
-"""Lists and tables that people write with any program."""
+"""Text that others wrote: lists and tables of any program, and what is shown to people."""
 
 from __future__ import annotations
 
@@ -45,3 +45,14 @@ def read_table(path: Path, needed: set[str]) -> list[dict[str, str]]:
     if not rows or not needed <= rows[0].keys():
         raise ValueError(f"{path}: needs the columns {' and '.join(repr(name) for name in sorted(needed))}.")
     return rows
+
+
+def printable(text: object) -> str:
+    """Text in one line, without characters that a terminal would obey, such as those that names of files may hold."""
+    line = " ".join(str(text).split())
+    return "".join(each if each.isprintable() or _is_undecoded(each) else "\N{REPLACEMENT CHARACTER}" for each in line)
+
+
+def _is_undecoded(character: str) -> bool:
+    """Whether it stands for a byte of a file's name that is no text; the stream writes what it can."""
+    return "\udc80" <= character <= "\udcff"
