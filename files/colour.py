@@ -204,13 +204,16 @@ def join(
     return picture, background, info
 
 
-def to_srgb(picture: Image.Image) -> Image.Image:
-    """CMYK and Lab pictures as RGB, through their profile where they bring one; others as they are."""
-    profile = picture.info.get("icc_profile")
+def to_srgb(picture: Image.Image, profile: bytes | None = None) -> Image.Image:
+    """A picture in sRGB: CMYK and Lab through their own profile, others through ``profile``, where there is one."""
+    own = picture.info.get("icc_profile")
     if picture.mode == "LAB":
         source = ImageCms.createProfile("LAB")
-    elif profile and picture.mode == "CMYK":
+    elif own and picture.mode == "CMYK":
+        source = io.BytesIO(own)
+    elif profile:
         source = io.BytesIO(profile)
+        picture = picture.convert("L" if is_grey(profile) else "RGB")
     else:
         return picture
     try:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .atomic import write_whole
-from .colour import to_srgb
+from .colour import profile_of, to_srgb
 from .errors import PictureError
 from .masks import mask_values
 from .opening import open_picture
@@ -20,13 +20,13 @@ MASK_EXTENSIONS = (*EXTENSIONS, ".gif")
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """Read a picture as RGB in 8 bits, turned upright; PictureError when it cannot be read."""
+    """Read a picture as RGB in 8 bits and sRGB, turned upright; PictureError when it cannot be read."""
     picture, info = open_picture(path)
     if info.bits == 16 and picture.mode not in ("RGB", "RGBA"):  # of grey, Pillow would keep the wrong 8 bits
         values = np.asarray(picture).astype(np.float64)
         full = 65535 if picture.mode != "F" else 1
         picture = Image.fromarray((values * (255 / full)).clip(0, 255).round().astype(np.uint8))
-    return to_srgb(picture).convert("RGB")
+    return to_srgb(picture, profile_of(info)).convert("RGB")
 
 
 def read_mask(path: Path) -> Image.Image:
