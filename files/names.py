@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 # What programs put before or after a picture's name to name its mask; "shot_mask", "mask-shot", "shot.matte".
 MASK_WORDS = ("mask", "masks", "matte", "alpha", "seg", "segmentation", "label", "labels")
 SEPARATORS = "_-. "
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")  # of pictures, first the likeliest
+SIDE_FILES = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")  # of Windows, macOS and Synology
 
 
-def is_visible(path: Path) -> bool:
-    """Whether a user put this file here: names that begin with a dot are side files of macOS and of editors."""
-    return not path.name.startswith(".") and not path.is_dir()
+def is_side_file(name: str) -> bool:
+    """Whether a system or an editor put this file or folder here, and no user."""
+    return name.startswith(".") or name.lower() in SIDE_FILES
 
 
 def pictures_in(folder: Path, extensions: Iterable[str]) -> list[Path]:
-    """The visible files of a folder with one of these extensions, in any case; in order of their names."""
+    """The files of a folder with one of these extensions, in any case, but for side files; in order of names."""
     wanted = tuple(extensions)
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in wanted and is_visible(path))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in wanted and not is_side_file(path.name) and not path.is_dir()
+    )
 
 
 def key(name: str) -> str:
@@ -38,6 +45,25 @@ def pictured_by(mask: str) -> list[str]:
                 if stem.startswith(word + separator):
                     found.append(stem[len(word) + 1 :])
     return found
+
+
+def owner(mask: Path, pictures: Container[str]) -> str | None:
+    """The picture that a mask in a folder of masks belongs to.
+
+    Args:
+        mask: NAME, NAME_K for the K-th of several, NAME_mask and the like, or NAME.jpg, of any extension.
+        pictures: Keys of the pictures' stems.
+
+    Returns:
+        One of ``pictures``, None where there is none.
+    """
+    stem = key(mask.stem)
+    shorter = stem.rpartition("_")[0]
+    without_ending, ending = os.path.splitext(stem)
+    candidates = [stem, *pictured_by(stem), shorter, *pictured_by(shorter)]
+    if ending in ENDINGS:
+        candidates.append(without_ending)
+    return next((each for each in candidates if each in pictures), None)
 
 
 class Masks:

@@ -11,11 +11,12 @@ from .atomic import write_whole
 from .colour import profile_of, to_srgb
 from .errors import PictureError
 from .masks import mask_values
+from .names import ENDINGS
 from .opening import open_picture
 
 __all__ = ["PictureError", "read_mask", "read_rgb", "resize_mask", "resize_picture", "save_image"]
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+EXTENSIONS = ENDINGS
 MASK_EXTENSIONS = (*EXTENSIONS, ".gif")
 
 

@@ -26,7 +26,7 @@ def for_each(
     """
     workers = workers or os.cpu_count() or 1
     failures = {}
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(items), desc=title) as bar:
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(items), desc=title, disable=None) as bar:
         jobs = {pool.submit(function, item): place for place, item in enumerate(items)}
         try:
             for job in as_completed(jobs):
