@@ -16,6 +16,8 @@ from ..files.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST = 1_000_000
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -131,8 +133,8 @@ def strength(text: str) -> float:
 
 
 def count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, not '{text}'")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"a whole number of 1 to {MOST} expected, not '{text}'")
     return int(text)
 
 
