@@ -73,9 +73,12 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     harmonizer = Harmonizer(load_network(args.weights, device=device_of(args.device), precision=args.precision))
 
     def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
+        mask = 1 - mask if args.invert_mask else mask
+        if others.get("background") is None:
+            others["reference_mask"] = visible_reference(picture, mask, others.get("reference_mask"))
         return harmonizer(
             picture,
-            1 - mask if args.invert_mask else mask,
+            mask,
             resolution=args.resolution,
             strength=args.strength,
             feather=args.feather,
@@ -84,6 +87,29 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
         )
 
     return harmonize
+
+
+def visible_reference(picture: Tensor, mask: Tensor, reference: Tensor | None) -> Tensor | None:
+    """The part that may serve as reference where a picture is transparent: hidden colours say nothing.
+
+    Args:
+        picture: ``[1, H, W, 3 or 4]``.
+        mask: ``[1, h, w]``, 1 = foreground.
+        reference: ``[1, h, w]``, or None for all that is not foreground.
+
+    Raises:
+        ValueError: Nothing is to be seen outside the foreground.
+    """
+    from ..hdnet.harmonize.masks import fit_mask
+
+    if picture.shape[-1] < 4 or picture[..., 3].min() > 0:
+        return reference
+    visible = (picture[..., 3] > 0).float()
+    if (visible * (1 - fit_mask(mask, picture.shape[1:3]))).max() < 0.5:
+        raise ValueError(
+            "All that lies outside the mask is transparent, so there is nothing to match; give a picture to paste onto."
+        )
+    return visible if reference is None else visible * fit_mask(reference, picture.shape[1:3])
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from . import sixteen_bits
 from .colour import to_srgb
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 HIGHEST_LABEL = 32  # of 255: a grey file whose values all lie below, and are few, numbers classes
 MOST_LABELS = 5  # different values, 0 among them
-MOST_COLOURS = 64  # of a file whose colours name classes; one that JPEG blurred has more
+MOST_COLOURS, MOST_COLOURS_OF_JPEG = 64, 16  # of a file whose colours name classes; JPEG's are counted in 2 bits each
 VOID = 255  # what Pascal VOC leaves undecided, along the edges of objects
 JPEG_TRACES = 8  # of 255: what JPEG leaves beside an edge
 FAINT = 0.5
@@ -88,9 +88,11 @@ def _names_classes(picture: Image.Image) -> bool:
 
 def _from_colours(picture: Image.Image, is_jpeg: bool) -> tuple[np.ndarray, str]:
     rgb = picture.convert("RGB")
-    colours = rgb.getcolors(MOST_COLOURS)
-    if colours and (0, 0, 0) in (each for _, each in colours) and any(max(each) - min(each) > 8 for _, each in colours):
-        return np.asarray(rgb).any(-1), "its colours are taken for classes; everything but black is foreground."
+    coarse = ImageOps.posterize(rgb, 2) if is_jpeg else rgb
+    colours = coarse.getcolors(MOST_COLOURS_OF_JPEG if is_jpeg else MOST_COLOURS) or []
+    has_colour = any(max(each) - min(each) > 8 for _, each in colours)
+    if has_colour and (0, 0, 0) in (each for _, each in colours):
+        return np.asarray(coarse).any(-1), "its colours are taken for classes; everything but black is foreground."
     grey = picture if picture.mode in ("1", "L") else rgb
     values = np.asarray(grey.convert("L"), np.float32)
     if (labels := _from_labels(values)) is not None:
@@ -101,9 +103,11 @@ def _from_colours(picture: Image.Image, is_jpeg: bool) -> tuple[np.ndarray, str]
 
 
 def _from_labels(values: np.ndarray) -> tuple[np.ndarray, str] | None:
-    """Foreground and note where the values can only number classes."""
+    """Foreground and note where the values can only number classes: a few low ones, or one that is dark beside 0."""
     highest = values.max()
-    if not 0 < highest <= HIGHEST_LABEL or (count := len(np.unique(values))) > MOST_LABELS:
+    if not 0 < highest < 255 * FAINT or (count := len(np.unique(values))) > MOST_LABELS:
+        return None
+    if highest > HIGHEST_LABEL and (count > 2 or values.min() > 0):
         return None
     note = f"its {count} values up to {highest:.0f} are taken for classes; everything but 0 is foreground."
     return values > 0, note if highest > 1 else ""
