@@ -129,10 +129,12 @@ def profile_of(info: PictureInfo) -> bytes | None:
         return None
     transfer = _srgb if abs(gamma - USUAL_GAMMA) < 100 else _power(100_000 / gamma)
     try:
-        return build_profile(chromaticities, transfer, "gAMA and cHRM of a PNG")
-    except (np.linalg.LinAlgError, ZeroDivisionError, OverflowError, ValueError):
-        logger.warning("The chromaticities of a PNG make no sense and are passed over.")
-        return None
+        if min(chromaticities) >= 0 and min(chromaticities[1::2]) > 0 and max(chromaticities) <= 1.2:
+            return build_profile(chromaticities, transfer, "gAMA and cHRM of a PNG")
+    except np.linalg.LinAlgError:  # primaries on a line
+        pass
+    logger.warning("The chromaticities of a PNG make no sense and are passed over.")
+    return None
 
 
 def is_grey(profile: bytes | None) -> bool:

@@ -19,7 +19,7 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises for 
 GREY_MODES = ("1", "L", "LA", "I", "F")
 RAW_SUFFIXES = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf")
 RAW = "the raw file of a camera, of which only a preview could be read; develop it first, to a TIFF or PNG"
-DNG_VERSION = 50706
+DNG_VERSION, BITS_PER_SAMPLE = 50706, 258  # tags of TIFF
 AS_PNG = "which is not read; save it as PNG, or as TIFF with 8 or 16 bits a channel"
 # What files begin with, from which place on: what they are, and what to do.
 KINDS = (
@@ -65,10 +65,9 @@ def open_picture(path: str | Path) -> tuple[Image.Image, PictureInfo]:
             if path.suffix.lower() in RAW_SUFFIXES or DNG_VERSION in getattr(picture, "tag_v2", ()):
                 raise PictureError(f"{path}: this is {RAW}.")
             bits, grey = _bits(picture, path, beginning), _is_grey(picture)
-            if (
-                picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1
-            ):  # a camera's second picture is a preview
-                logger.warning("%s: of its %d frames or pages the first is taken.", path, picture.n_frames)
+            frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a camera adds previews
+            if frames > 1:
+                logger.warning("%s: of its %d frames or pages the first is taken.", path, frames)
                 picture.seek(0)
             picture.load()
             upright = ImageOps.exif_transpose(picture)
@@ -106,10 +105,9 @@ def _is_grey(picture: Image.Image) -> bool:
 def _bits(picture: Image.Image, path: Path, beginning: bytes) -> int:
     """Bits a channel that are kept, 8 or 16; a warning where the file has more."""
     if sixteen_bits.unpacker(picture) or picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        if picture.format == "TIFF" and picture.mode in ("RGB", "RGBA") and picture.tag_v2.get(284) == 2:
-            if picture.tile[0][0] == "raw":  # Pillow takes these for 8 bits
-                raise PictureError(f"{path}: its 16 bits are stored channel after channel; save it interleaved.")
         return 16
+    if picture.format == "TIFF" and 16 in picture.tag_v2.get(BITS_PER_SAMPLE, ()):  # Pillow takes these for 8 bits
+        raise PictureError(f"{path}: its 16 bits are stored channel after channel; save it interleaved.")
     deeper = False
     if picture.format == "AVIF":
         place = beginning.find(b"av1C")
