@@ -67,6 +67,8 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     """The harmonizer with the options of the command line."""
+    import torch
+
     from ..hdnet import Harmonizer
     from ..weights import load_network
 
@@ -74,9 +76,10 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
 
     def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
         mask = 1 - mask if args.invert_mask else mask
+        given = picture
         if others.get("background") is None:
-            others["reference_mask"] = visible_reference(picture, mask, others.get("reference_mask"))
-        return harmonizer(
+            picture, others["reference_mask"] = without_hidden_colours(picture, mask, others.get("reference_mask"))
+        result = harmonizer(
             picture,
             mask,
             resolution=args.resolution,
@@ -85,17 +88,20 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
             foreground=args.foreground,
             **others,
         )
+        if picture is not given:
+            result = torch.where(given[..., 3:] > 0, result, given)
+        return result
 
     return harmonize
 
 
-def visible_reference(picture: Tensor, mask: Tensor, reference: Tensor | None) -> Tensor | None:
-    """The part that may serve as reference where a picture is transparent: hidden colours say nothing.
+def without_hidden_colours(picture: Tensor, mask: Tensor, reference: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A picture and its reference such that the colours of transparent pixels, which nobody sees, say nothing.
 
     Args:
         picture: ``[1, H, W, 3 or 4]``.
         mask: ``[1, h, w]``, 1 = foreground.
-        reference: ``[1, h, w]``, or None for all that is not foreground.
+        reference: ``[1, h, w]``, 1 = may serve as reference; None for all that is not foreground.
 
     Raises:
         ValueError: Nothing is to be seen outside the foreground.
@@ -103,13 +109,15 @@ def visible_reference(picture: Tensor, mask: Tensor, reference: Tensor | None) -
     from ..hdnet.harmonize.masks import fit_mask
 
     if picture.shape[-1] < 4 or picture[..., 3].min() > 0:
-        return reference
-    visible = (picture[..., 3] > 0).float()
-    if (visible * (1 - fit_mask(mask, picture.shape[1:3]))).max() < 0.5:
+        return picture, reference
+    seen = picture[..., 3] > 0
+    if (seen * (1 - fit_mask(mask, picture.shape[1:3]))).max() < 0.5:
         raise ValueError(
             "All that lies outside the mask is transparent, so there is nothing to match; give a picture to paste onto."
         )
-    return visible if reference is None else visible * fit_mask(reference, picture.shape[1:3])
+    filled = picture.clone()
+    filled[..., :3][~seen] = picture[..., :3][seen].mean(0)
+    return filled, seen.float() if reference is None else seen * fit_mask(reference, picture.shape[1:3])
 
 
 @contextmanager
