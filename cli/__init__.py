@@ -13,6 +13,8 @@ import os
 import sys
 import warnings
 
+from ..files.text import printable
+
 PACKAGE = __package__
 ROOT = PACKAGE.rpartition(".")[0]
 
@@ -42,13 +44,16 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # what a code page lacks must not lose the rest
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    logging.basicConfig(level=logging.WARNING, format="harmonize: %(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+    for handler in logging.root.handlers:
+        handler.setFormatter(_OneLine("harmonize: %(message)s"))
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # up to the limit that raises
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         args = _parser(arguments).parse_args(arguments)
         code = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # without a console, as under pythonw, there is none
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,11 +69,18 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(error or "out of memory", 1)
 
 
+class _OneLine(logging.Formatter):
+    """A line for each message, without what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> None:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
@@ -102,7 +114,7 @@ def _say(error: object, code: int) -> int:
         error = f"{error.filename}: {error.strerror}."
     elif isinstance(error, OSError) and error.strerror:  # a sentence of ours; str() would put a number before it
         error = error.strerror
-    print(f"harmonize: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    print(f"harmonize: {printable(error) or type(error).__name__}", file=sys.stderr)
     return code
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..files.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MOST = 1_000_000
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,23 +67,75 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     """The harmonizer with the options of the command line."""
+    import torch
+
     from ..hdnet import Harmonizer
     from ..weights import load_network
 
     harmonizer = Harmonizer(load_network(args.weights, device=device_of(args.device), precision=args.precision))
 
     def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
-        return harmonizer(
+        mask = 1 - mask if args.invert_mask else mask
+        given = picture
+        if others.get("background") is None:
+            picture, others["reference_mask"] = without_hidden_colours(picture, mask, others.get("reference_mask"))
+        result = harmonizer(
             picture,
-            1 - mask if args.invert_mask else mask,
+            mask,
             resolution=args.resolution,
             strength=args.strength,
             feather=args.feather,
             foreground=args.foreground,
             **others,
         )
+        if picture is not given:
+            result = torch.where(given[..., 3:] > 0, result, given)
+        return result
 
     return harmonize
+
+
+def without_hidden_colours(picture: Tensor, mask: Tensor, reference: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A picture and its reference such that the colours of transparent pixels, which nobody sees, say nothing.
+
+    Args:
+        picture: ``[1, H, W, 3 or 4]``.
+        mask: ``[1, h, w]``, 1 = foreground.
+        reference: ``[1, h, w]``, 1 = may serve as reference; None for all that is not foreground.
+
+    Raises:
+        ValueError: Nothing is to be seen outside the foreground.
+    """
+    from ..hdnet.harmonize.masks import fit_mask
+
+    if picture.shape[-1] < 4 or picture[..., 3].min() > 0:
+        return picture, reference
+    seen = picture[..., 3] > 0
+    if (seen * (1 - fit_mask(mask, picture.shape[1:3]))).max() < 0.5:
+        raise ValueError(
+            "All that lies outside the mask is transparent, so there is nothing to match; give a picture to paste onto."
+        )
+    filled = picture.clone()
+    filled[..., :3][~seen] = picture[..., :3][seen].mean(0)
+    return filled, seen.float() if reference is None else seen * fit_mask(reference, picture.shape[1:3])
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Lets the library's warnings name the file in place of a number in the batch."""
+
+    def name_it(record: logging.LogRecord) -> bool:
+        record.msg, record.args = re.sub("(?i)image 0", lambda _: path.name, record.getMessage()), ()
+        return True
+
+    from ..hdnet import Harmonizer
+
+    library = logging.getLogger(Harmonizer.__module__)
+    library.addFilter(name_it)
+    try:
+        yield
+    finally:
+        library.removeFilter(name_it)
 
 
 def device_of(name: str | None) -> str:
@@ -107,8 +167,8 @@ def strength(text: str) -> float:
 
 
 def count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, not '{text}'")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"a whole number of 1 to {MOST} expected, not '{text}'")
     return int(text)
 
 
@@ -119,5 +179,5 @@ def report_failures(failures: list, what: str, fate: str) -> int:
     plural = "s" if len(failures) > 1 else ""
     print(f"{len(failures)} {what}{plural} {fate}:", file=sys.stderr)
     for _, error in failures:
-        print(f"  {error}", file=sys.stderr)
+        print(f"  {printable(error)}", file=sys.stderr)
     return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.text import printable
 from .arguments import add_common_arguments, harmonizer_of
 
 
@@ -41,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
     for name, picture in pictures.items():
         path = args.output / f"{name}.png"
         save_picture(picture, path, info)
-        print(path)
+        print(printable(path))
     return 0

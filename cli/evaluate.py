@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..files.text import printable
+
 PROTOCOLS = ("real-background", "composite-background")
 KINDS = ("camera", "pasted", "inpainted", "recoloured")
 
@@ -136,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
     if failures:
         print(f"{len(failures)} of {len(cases)} pairs could not be judged:", file=sys.stderr)
         for failure in failures:
-            print(f"  {failure.name}: {failure.reason}", file=sys.stderr)
+            print(f"  {printable(f'{failure.name}: {failure.reason}')}", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .arguments import add_common_arguments, harmonizer_of
+from ..files.text import printable
+from .arguments import add_common_arguments, harmonizer_of, named
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .folder_jobs import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize folder`."""
     parser.epilog = (
-        "The mask of NAME.jpg is MASKS/NAME.png (or any other format), or, as in iHarmony4, that of NAME_K_J.jpg is "
-        "NAME_K.png. A broken file does not stop the others; they are listed at the end and the exit code is 1."
+        "The mask of NAME.jpg is MASKS/NAME.png or MASKS/NAME_mask.png (or any other format); as in iHarmony4, that "
+        "of NAME_K_J.jpg is NAME_K.png. COMPOSITES and MASKS may be one folder, with masks named NAME_mask. A broken "
+        "file does not stop the others; they are listed at the end and the exit code is 1. Pictures may have up to 128 "
+        "megapixels."
     )
     parser.add_argument("composites", metavar="COMPOSITES", type=Path, help="folder of pictures")
     parser.add_argument("masks", metavar="MASKS", type=Path, help="folder of masks, white = the foreground to change")
@@ -24,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Harmonizes a folder and lists what failed."""
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     from .folder_jobs import check_folders, find_jobs, harmonize_folder
 
@@ -31,13 +41,18 @@ def run(args: argparse.Namespace) -> int:
     jobs = find_jobs(args.composites, args.masks, args.output)
     harmonize = harmonizer_of(args)
     args.output.mkdir(parents=True, exist_ok=True)
+
+    def harmonize_job(job: Job, picture: Tensor, mask: Tensor) -> Tensor:
+        with named(job.composite):
+            return harmonize(picture, mask)
+
     failures = []
-    with tqdm(total=len(jobs), unit="picture", disable=None) as bar:
-        for job, error in harmonize_folder(jobs, harmonize):
+    with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", disable=None) as bar:
+        for job, error in harmonize_folder(jobs, harmonize_job):
             bar.update()
             if error is not None:
-                failures.append(f"  {job.composite.name}: {' '.join(str(error).split())}")
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} pictures written to {args.output}")
+                failures.append(f"  {printable(f'{job.composite.name}: {error}')}")
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} pictures written to {printable(args.output)}")
     if failures:
         print(f"harmonize: {len(failures)} of {len(jobs)} pictures failed:", *failures, sep="\n", file=sys.stderr)
     return 1 if failures else 0

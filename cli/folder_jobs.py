@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ..files.names import Masks, parted, pictures_in
 from ..files.pictures import FORMATS, PictureInfo, check_same_shape, read_mask, read_picture, save_picture
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ Item = TypeVar("Item")
 
 # Pictures that may wait in memory on either side of the network; each side has as many threads.
 DEPTH = 2
-MASK_ENDINGS = ("_mask", "-mask", ".mask", " mask", "_matte", "_alpha")
-MASK_BEGINNINGS = ("mask_", "mask-")
+MASK_EXTENSIONS = (*FORMATS, ".gif")
 
 
 @dataclass(frozen=True)
@@ -52,35 +52,38 @@ def check_folders(composites: Path, masks: Path, output: Path) -> None:
 
 
 def find_jobs(composites: Path, masks: Path, output: Path) -> list[Job]:
-    """Matches NAME.* to the mask NAME.*, NAME_mask.* or, as in iHarmony4, NAME_K_J.* to NAME_K.*; in order of names.
+    """Finds the mask of each picture, see :class:`~.files.names.Masks`; in the order of names.
 
-    Where both folders are one, files that end in "mask" are masks, the others pictures, and none is its own mask.
+    Where both folders are one, NAME_mask or the like is the mask of the NAME beside it; no picture is its own mask.
 
     Raises:
         ValueError: There is no picture, or no picture has a mask.
     """
-    one_folder = composites.resolve() == masks.resolve()
-    by_name = {path.stem: path for path in _pictures(masks) if not one_folder or _names_a_mask(path)}
-    jobs = [
-        Job(path, _mask_of(path.stem, by_name), output / path.name)
-        for path in _pictures(composites)
-        if not (one_folder and _names_a_mask(path))
-    ]
+    one_folder = composites.samefile(masks)
+    if one_folder:
+        pictures, found = parted(pictures_in(composites, FORMATS))
+    else:
+        pictures, found = pictures_in(composites, FORMATS), pictures_in(masks, MASK_EXTENSIONS)
+    by_picture = Masks(found)
+    jobs = [Job(path, by_picture.of(path), output / path.name) for path in pictures]
     if not jobs:
         raise ValueError(f"{composites}: there are no pictures ({' '.join(FORMATS)}) in this folder.")
     if not any(job.mask for job in jobs):
-        raise ValueError(f"{masks}: no mask is named like a picture of {composites}, such as {jobs[0].composite.stem}.")
+        name = jobs[0].composite.stem
+        if one_folder:
+            raise ValueError(f"{masks}: a picture is never its own mask; name that of {name} {name}_mask.png.")
+        raise ValueError(f"{masks}: no mask is named like a picture of {composites}, such as {name} or {name}_mask.")
     return jobs
 
 
 def harmonize_folder(
-    jobs: Iterable[Job], harmonize: Callable[[Tensor, Tensor], Tensor]
+    jobs: Iterable[Job], harmonize: Callable[[Job, Tensor, Tensor], Tensor]
 ) -> Iterator[tuple[Job, BaseException | None]]:
     """Harmonizes pictures, reading and writing beside the network.
 
     Args:
         jobs: What to do; see :func:`find_jobs`.
-        harmonize: Takes a picture ``[1, H, W, C]`` and its mask ``[1, h, w]``; runs in the caller's thread.
+        harmonize: Takes a job, its picture ``[1, H, W, C]`` and its mask ``[1, h, w]``; runs in the caller's thread.
 
     Yields:
         Every job in order once its file is written, with what went wrong or None.
@@ -91,7 +94,7 @@ def harmonize_folder(
             job, future = read
             try:
                 picture, mask, info = future.result()
-                result = harmonize(picture, mask)
+                result = harmonize(job, picture, mask)
             except Exception as error:
                 return _failed(error)
             return pool.submit(save_picture, result, job.output, info)
@@ -120,27 +123,7 @@ def _read(job: Job) -> tuple[Tensor, Tensor, PictureInfo]:
     return picture, mask, info
 
 
-def _names_a_mask(path: Path) -> bool:
-    return path.stem.lower().endswith(MASK_ENDINGS) or path.stem.lower().startswith(MASK_BEGINNINGS)
-
-
-def _mask_of(name: str, masks: dict[str, Path]) -> Path | None:
-    """The mask of a picture by this name."""
-    candidates = [name, *(f"{name}{end}" for end in MASK_ENDINGS), *(f"{begin}{name}" for begin in MASK_BEGINNINGS)]
-    candidates.append(name.rpartition("_")[0])
-    lower = {stem.lower(): path for stem, path in masks.items()}
-    return next((masks.get(each) or lower.get(each.lower()) for each in candidates if each.lower() in lower), None)
-
-
 def _failed(error: Exception) -> Future:
     future = Future()
     future.set_exception(error)
     return future
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in FORMATS and not path.name.startswith(".") and not path.is_dir()
-    )

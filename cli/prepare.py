@@ -9,10 +9,17 @@ from .arguments import add_workers, report_failures
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
-    parser.description = "Write a resized copy of a data set in the layout of iHarmony4."
-    parser.add_argument("root", metavar="ROOT", help="folder with SUBSET/composite_images and so on")
+    parser.description = (
+        "Write a smaller copy of a data set: pairs in the layout of iHarmony4 as squares, photographs with their "
+        "proportions."
+    )
+    parser.add_argument(
+        "root", metavar="ROOT", help="folder with SUBSET/composite_images and so on, or with images/ and masks/"
+    )
     parser.add_argument("out", metavar="OUT", help="folder to write; an interrupted run goes on")
-    parser.add_argument("--size", type=int, required=True, metavar="N", help="side of the pictures in pixels")
+    parser.add_argument(
+        "--size", type=int, required=True, metavar="N", help="side in pixels; of photographs the shorter"
+    )
     parser.add_argument(
         "--format",
         choices=("png", "jpg"),

@@ -17,7 +17,7 @@ examples:
   harmonize train --resume runs/mine
   accelerate launch --multi_gpu --num_processes 4 -m harmonize_composite.cli train --data iHarmony4 --out runs/four
 
-options to --set (those of stages: share, size, batch, rate):
+options to --set, with their values in --config ours (those of stages: share, size, batch, rate):
 """
 
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         known["data"] = str(Path(args.data).absolute())  # a resumption may come from another folder
     options = load_options(config, args.set, **known)
     if args.out and options.data and args.out.resolve() == Path(options.data).resolve():
-        raise ValueError(f"{args.out}: this is the data folder; name another for the run.")
+        raise ValueError(f"{args.out}: this is the data; the run needs a folder of its own.")
     if not options.data:
         raise ValueError("Say what to train on: --data ROOT, photographs with masks or pairs in iHarmony4's layout.")
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..training.loop.train import train
 
-    logging.getLogger(__package__).setLevel(logging.INFO)
+    logging.getLogger(__package__.rpartition(".")[0]).setLevel(logging.INFO)
     folder = args.resume or args.out
     with logging_redirect_tqdm():
         complete = train(options, folder, resume=bool(args.resume))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files.text import printable
 from ..weights.errors import WeightsError
 
 SOURCE = "a .safetensors file, hub:owner/repo[/file][@revision], or a name of 'harmonize weights list'"
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inspect = command("inspect", "say what a file holds: network, figures, licence, sha256")
     inspect.add_argument("file", metavar="FILE", help=SOURCE)
 
-    convert = command("convert", "turn a checkpoint of the published code into a safetensors file")
+    convert = command("convert", "turn a checkpoint of the published code, of up to 2 GB, into a safetensors file")
     convert.add_argument("input", metavar="IN.pth", type=Path, help="the checkpoint; no code in it is run")
     convert.add_argument("output", metavar="OUT.safetensors", type=Path, help="the file to write")
     convert.add_argument(
@@ -73,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
         metadata = read_metadata(entry.path)
         for key in ("title", "figures"):
             if key in metadata:
-                print(f"  {metadata[key]}")
+                print(f"  {printable(metadata[key])}")
     return 0
 
 
@@ -85,7 +86,7 @@ def _inspect(args: argparse.Namespace) -> int:
     path = locate(args.file)
     network, metadata = read_network(path), read_metadata(path)
     config = network.config
-    print(path)
+    print(printable(path))
     print(f"  network         HDNet, {sum(p.numel() for p in network.parameters()):,} parameters")
     print(f"  base channels   {config.base_channels}")
     print(f"  input channels  {config.in_channels}")
@@ -93,7 +94,7 @@ def _inspect(args: argparse.Namespace) -> int:
     print(f"  global dynamics {config.global_dynamics or 'none'}")
     for key in CARD_KEYS:
         if key in metadata:
-            print(f"  {key.replace('_', ' '):<15} {metadata[key]}")
+            print(f"  {key.replace('_', ' '):<15} {printable(metadata[key])}")
     print(f"  sha256          {sha256_of(path)}")
     return 0
 
@@ -105,7 +106,7 @@ def _convert(args: argparse.Namespace) -> int:
     _check_extension(args.output, ".safetensors")
     network = read_published(args.input, args.local_dynamics, args.neighbours, args.learned_mask)
     save_network(network, args.output, {"source": args.note or f"converted from {args.input.name}"})
-    print(f"Wrote {args.output}")
+    print(f"Wrote {printable(args.output)}")
     return 0
 
 
@@ -115,7 +116,7 @@ def _export(args: argparse.Namespace) -> int:
 
     _check_extension(args.output, ".pth")
     write_published(load_network(args.input), args.output)
-    print(f"Wrote {args.output}")
+    print(f"Wrote {printable(args.output)}")
     return 0
 
 
@@ -138,7 +139,7 @@ def _check_extension(path: Path, extension: str) -> None:
 def _fetch(args: argparse.Namespace) -> int:
     from ..weights.load import locate
 
-    print(locate(args.name, args.folder))
+    print(printable(locate(args.name, args.folder)))
     return 0
 
 
@@ -147,5 +148,5 @@ def _package(args: argparse.Namespace) -> int:
     from ..weights.packaging import package
 
     for path in package(locate(args.file), args.folder):
-        print(f"Wrote {path}")
+        print(f"Wrote {printable(path)}")
     return 0

@@ -5,37 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from . import pictures
 from .atomic import write_whole
+from .colour import profile_of, to_srgb
+from .errors import PictureError
+from .masks import mask_values
+from .names import ENDINGS
+from .opening import open_picture
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-MASK_EXTENSIONS = (*EXTENSIONS, ".bmp", ".tif", ".tiff", ".gif")
+__all__ = ["PictureError", "read_mask", "read_rgb", "resize_mask", "resize_picture", "save_image"]
 
-# What Pillow raises for broken files, across formats and versions.
-_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-class PictureError(OSError):
-    """A picture or mask that cannot be used; the message names the file."""
+EXTENSIONS = ENDINGS
+MASK_EXTENSIONS = (*EXTENSIONS, ".gif")
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """Read a picture as RGB, turned upright; PictureError when it cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except _BROKEN as error:
-        raise PictureError(f"{path}: cannot be read as a picture ({error}).") from error
+    """Read a picture as RGB in 8 bits and sRGB, turned upright; PictureError when it cannot be read."""
+    picture, info = open_picture(path)
+    if info.bits == 16 and picture.mode not in ("RGB", "RGBA"):  # of grey, Pillow would keep the wrong 8 bits
+        values = np.asarray(picture).astype(np.float64)
+        full = 65535 if picture.mode != "F" else 1
+        picture = Image.fromarray((values * (255 / full)).clip(0, 255).round().astype(np.uint8))
+    return to_srgb(picture, profile_of(info)).convert("RGB")
 
 
 def read_mask(path: Path) -> Image.Image:
-    """Read a mask as 8-bit grey, 0 or 255, as `pictures.read_mask` does; PictureError when it cannot be read."""
-    try:
-        values = pictures.read_mask(path)[0].numpy()
-    except _BROKEN as error:
-        raise PictureError(f"{path}: cannot be read as a mask ({error}).") from error
+    """Read a mask as 8-bit grey, 0 or 255, as `masks.read_mask` does; PictureError when it cannot be read."""
+    values, _ = mask_values(path)
     return Image.fromarray(np.where(values > 0.5, np.uint8(255), np.uint8(0)))
 
 
@@ -51,7 +48,7 @@ def resize_mask(mask: Image.Image, size: int, box=None) -> Image.Image:
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Write a picture whole or not at all: PNG, or JPEG at quality 95 with full chroma."""
-    if path.suffix == ".png":
+    if path.suffix.lower() == ".png":
         write_whole(path, lambda file: image.save(file, "PNG"))
     else:
         write_whole(path, lambda file: image.save(file, "JPEG", quality=95, subsampling=0))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..hdnet import HDNet, HDNetConfig
 
+MOST_PARAMETERS = 500_000_000  # 2 GB; HDNet has 10 million
 CARD_KEYS = ("title", "licence", "training_data", "training", "figures", "limits", "source")
 
 
@@ -111,6 +112,9 @@ def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: st
 
     from .unfilled import unfilled_network
 
+    total = sum(tensor.numel() for tensor in tensors.values())
+    if total > MOST_PARAMETERS:  # a few bytes can declare them
+        raise WeightsError(f"{name}: {total:,} parameters are more than the {MOST_PARAMETERS:,} that are read.")
     network = unfilled_network(_config(tensors, metadata, name))
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())

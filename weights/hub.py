@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from urllib.parse import unquote
 
 from ..files.atomic import sha256_of
 from .errors import WeightsError
 
+PATIENCE = 2.5  # seconds to wait for the Hub's first word
 DEFAULT_FILE = "model.safetensors"
 METADATA_TIMEOUT = 5  # seconds
 SOURCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+?))?(?:@(?P<revision>[\w./-]+))?")
@@ -81,12 +84,11 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
     try:
         if target is None:
             cached = huggingface_hub.try_to_load_from_cache(wanted.repo, wanted.file, revision=wanted.revision)
-            found = Path(cached) if isinstance(cached, str) else _download(wanted)
-            return _checked(found, sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # checked before it gets its name: nobody ever sees a part of a file, or a wrong one
-        with TemporaryDirectory(prefix=".download-", dir=target.parent) as staging:
-            os.replace(_checked(_download(wanted, staging), sha256).resolve(), target)
+            return _checked(Path(cached) if isinstance(cached, str) else _download(wanted), sha256)
+        with _folder_for(target, Path(folder)):
+            # checked before it gets its name: nobody ever sees a part of a file, or a wrong one
+            with TemporaryDirectory(prefix=".download-", dir=target.parent) as staging:
+                os.replace(_checked(_download(wanted, staging), sha256).resolve(), target)
         return target
     except WeightsError:
         raise
@@ -99,20 +101,52 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
             f"{source}: not to be had ({_reason(error)}); to do without the Hub, put {address}{facts} into {where}. "
             "Without a network, HF_HUB_OFFLINE=1 saves the wait."
         ) from error
+
+
+@contextmanager
+def _folder_for(target: Path, folder: Path) -> Iterator[None]:
+    """Makes the folders a file needs, and takes away those that stayed empty."""
+    made = [each for each in target.parents if folder in (each, *each.parents) and not each.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
     finally:
-        if target is not None and not target.exists():
-            _remove_if_empty(target.parent)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):  # something is in it, or it was never made
-        folder.rmdir()
+        for each in made:  # the innermost first
+            with suppress(OSError):
+                each.rmdir()
 
 
 def _download(wanted: HubFile, cache: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache, etag_timeout=3))
+    _check_reachable()
+    return Path(hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache))
+
+
+def _check_reachable() -> None:
+    """Raises ConnectionError where there is no way to the Hub.
+
+    The client itself would try five times, with a warning each, before it says so half a minute later. A thread, since
+    the look-up of a name heeds no timeout.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+        except Exception as error:  # requests, httpx or httpx2
+            failures.append(error)
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    if asking.is_alive() or any("Connect" in type(error).__name__ for error in failures):
+        raise ConnectionError(constants.ENDPOINT)
 
 
 def _what_is_missing(error: Exception) -> str | None:
@@ -134,13 +168,15 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, errors.LocalEntryNotFoundError):
         return "it is not on this machine, and the Hub cannot be asked"
+    if isinstance(error, ConnectionError) and not error.errno:
+        return f"it is not on this machine, and the Hub cannot be asked: {error} is out of reach"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}"
     return f"the download failed: {type(error).__name__}"
 
 
 def _facts(error: Exception, address: str, sha256: str | None) -> str:
-    """Size and digest of a file, in parentheses, as far as they are known: the Hub may answer where its store is shut."""
+    """Size and digest of a file, in parentheses, as far as known: the Hub may answer where its store is shut."""
     from huggingface_hub import errors, get_hf_file_metadata
 
     facts = []

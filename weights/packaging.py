@@ -72,7 +72,7 @@ def card(metadata: dict[str, str]) -> str:
         "- comfyui",
         "---",
         "",
-        f"# {metadata.get('title', 'HDNet weights')}",
+        f"# {' '.join(metadata.get('title', 'HDNet weights').split())}",
         "",
         "Weights for Harmonize Composite, which makes a pasted or inpainted object match its background.",
     ]

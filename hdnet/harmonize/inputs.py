@@ -80,12 +80,14 @@ class Frames:
         drift = find_drift(image, background, mask)
         if drift is not None:
             foreground = (foreground + foreground @ drift[:, :3].T + drift[:, 3]).clamp_(0, 1)
-        out[..., :3].lerp_(foreground, mask[..., None])
-        if self.channels == 4:  # the image over the background, where the mask lets it be seen
-            below = background[..., 3] if background.shape[-1] == 4 else torch.ones_like(background[..., 0])
-            below = below.to(out.device, out.dtype)
-            cover = image[..., 3].to(out.dtype) if image.shape[-1] == 4 else mask
-            out[..., 3] = torch.where(mask > 0, cover + below * (1 - cover), below)
+        cover = mask
+        if background.shape[-1] == 4:  # what is transparent has no colour to show through
+            below = background[..., 3].to(out.device, out.dtype).clamp(0, 1)
+            out[..., 3] = torch.where(mask > 0, mask + below * (1 - mask), background[..., 3].to(out.device, out.dtype))
+            cover = mask / out[..., 3].clamp(min=1e-6).where(mask > 0, 1)
+        elif self.channels == 4:
+            out[..., 3] = 1
+        out[..., :3].lerp_(foreground, cover.clamp(0, 1)[..., None])
         return drift is not None
 
 
@@ -96,7 +98,8 @@ def check_frames(
 
     A mask ``[H, W]`` counts as a batch of one, ``[B, 1, H, W]`` and ``[B, H, W, 1]`` as ``[B, H, W]``. An image of
     whole multiples of 8 pixels that is at most 7 smaller than its background came through a VAE: it lies in the middle
-    of that background, as ComfyUI's encoder cut it out.
+    of that background, as ComfyUI's encoder cut it out. Onto a background, only what is not transparent is pasted: an
+    image's alpha limits its mask.
 
     Raises:
         ValueError: A shape does not fit, a value is NaN or infinite, a mask leaves 0..1.
@@ -111,6 +114,8 @@ def check_frames(
             raise ValueError(
                 f"The background is {_size(background)} pixels but the image {_size(image)}; give both the same size."
             )
+        if image.shape[-1] == 4:
+            mask = _limited_by_alpha(mask, image)
     if len(image) > 1 and len(mask) > len(image):
         logger.warning("There are %d masks for %d images; the last ones are not used.", len(mask), len(image))
     if reference_mask is not None:
@@ -171,6 +176,17 @@ def _uncut(image: Tensor, mask: Tensor, background: Tensor) -> tuple[Tensor, Ten
         border[:, here[0], here[1]] = 0
         mask = mask.masked_fill(border > 0, 0)
     return whole, mask
+
+
+def _limited_by_alpha(mask: Tensor, image: Tensor) -> Tensor:
+    """The mask where an image shows anything; the smaller of both, since a mask is often the alpha itself."""
+    alpha = image[..., 3].float().clamp(0, 1)
+    if alpha.min() == 1:
+        return mask
+    count = max(len(mask), len(image))
+    mask = fit_mask(mask, image.shape[1:3]).to(alpha.device)
+    places = torch.arange(count)
+    return torch.minimum(mask[places % len(mask)], alpha[places % len(alpha)])
 
 
 def check_mask(mask: Tensor, name: str = "mask") -> Tensor:

@@ -16,13 +16,13 @@ import torch
 from PIL import Image, ImageCms
 
 from harmonize_composite.cli import main
+from harmonize_composite.files.colour import convert
 from harmonize_composite.files.pictures import (
     MAX_PIXELS,
     PictureError,
     read_mask,
     read_picture,
     save_picture,
-    to_profile_of,
 )
 from harmonize_composite.files.text import read_table, read_text
 from harmonize_composite.training.data.iharmony4 import find_pairs
@@ -208,7 +208,7 @@ def test_a_background_in_another_profile_keeps_its_colours(folder):
     assert (np.asarray(result) == np.asarray(original))[a_mask() == 0].all()
     # sRGB to a written-out sRGB: the same colours but for rounding
     picture, own = read_picture("composite.png")
-    assert (to_profile_of(picture, own, info) - picture).abs().max() < 3 / 255
+    assert (convert(picture, own.icc_profile, info.icc_profile) - picture).abs().max() < 3 / 255
 
 
 def test_a_tiff_in_floating_point_is_told_as_such(tmp_path):

@@ -20,8 +20,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from ...files.text import read_text
-from ...files.training_images import EXTENSIONS, read_mask, read_rgb, resize_mask, resize_picture
+from ...files.names import is_side_file, key, pictured_by
+from ...files.text import lines_of, read_text
+from ...files.training_images import EXTENSIONS, MASK_EXTENSIONS, read_mask, read_rgb, resize_mask, resize_picture
 from ..synthesis.augment import USUAL, Augmentation
 from .splits import held_out
 
@@ -182,7 +183,7 @@ def find_subsets(root: Path) -> dict[str, Path]:
     if (root / FOLDERS[0]).is_dir():
         found = [root]
     else:
-        found = sorted(path.parent for path in root.glob(f"*/{FOLDERS[0]}"))
+        found = sorted(path.parent for path in root.glob(f"*/{FOLDERS[0]}") if not is_side_file(path.parent.name))
     if not found:
         raise ValueError(
             f"{root}: no subset here; expected SUBSET/composite_images, SUBSET/masks and SUBSET/real_images."
@@ -211,9 +212,9 @@ def _read_lists(root, lists, split, contents) -> list[tuple[str, str]]:
         )
     wanted = []
     for path, subset in lists:
-        for line in read_text(path).splitlines():
-            *folders, file = PurePosixPath(line.strip().replace("\\", "/")).parts or [""]
-            if file:
+        for line in lines_of(read_text(path)):
+            *folders, file = PurePosixPath(line.strip().strip("\"'").replace("\\", "/")).parts or [""]
+            if file and not is_side_file(file):
                 wanted.append((subset or _subset_of(folders, file, contents), file))
     return wanted
 
@@ -231,7 +232,7 @@ class Contents:
     """The files of a subset, listed once: a look at each of 70,000 would take minutes.
 
     Attributes:
-        files: For each of `FOLDERS` the name of the file of every stem.
+        files: For each of `FOLDERS` the name of the file of every stem, by its `key`.
     """
 
     def __init__(self, folder: Path):
@@ -242,9 +243,10 @@ class Contents:
             if (folder / name).is_dir():
                 # Of two files with one stem, the one whose ending is first in EXTENSIONS.
                 for file in sorted(os.listdir(folder / name), key=_rank, reverse=True):
-                    if not file.startswith("."):  # side files of macOS are named like the pictures
-                        files[os.path.splitext(file)[0]] = file
+                    if not is_side_file(file) and os.path.splitext(file)[1].lower() in MASK_EXTENSIONS:
+                        files[key(os.path.splitext(file)[0])] = file
             self.files.append(files)
+        self._masks = {picture: file for file in self.files[1].values() for picture in pictured_by(Path(file).stem)}
 
     def composites(self) -> list[str]:
         """Every composite, in order."""
@@ -252,7 +254,8 @@ class Contents:
 
     def find(self, kind: int, file: str) -> str | None:
         """The file of one of FOLDERS under this name, whatever its ending."""
-        return self.files[kind].get(os.path.splitext(file)[0])
+        stem = key(os.path.splitext(file)[0])
+        return self.files[kind].get(stem) or (self._masks.get(stem) if kind == 1 else None)
 
     def pair(self, subset: str, file: str) -> tuple[Pair, list[str]]:
         """The pair of a composite, and those of its files that do not exist."""

@@ -1,6 +1,6 @@
 """Photographs with object masks, turned into harmonization pairs as they are read.
 
-A folder holds `images/NAME.jpg` (or .png, .webp) and `masks/NAME.png` or `masks/NAME_K.png`,
+A folder holds `images/NAME.jpg` and `masks/NAME.png` or `masks/NAME_K.png`, of any usual extension,
 white where the object is. A `manifest.csv` with columns `id` and `split` may say what is for
 training and what for validation; without one, a hash of the name decides.
 """
@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Set
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
+from ...files.names import key, owner, pictures_in
 from ...files.text import read_table
 from ...files.training_images import (
     EXTENSIONS,
@@ -34,6 +35,7 @@ from .splits import held_out
 log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}  # in manifests
 HALVES = ("choose", "quote")  # of what is held out
 FEWEST_TO_HALVE = 20  # photographs with masks
 REFERENCE_COLOURS = 1024
@@ -280,26 +282,16 @@ def _find_pictures(root: Path) -> dict[str, Path]:
     for folder in (root / "images", root / "masks"):
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder; photographs need images/ and masks/.")
-    return {path.stem: path for path in _files(root / "images", EXTENSIONS)}
-
-
-def _files(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
-    """Pictures in a folder; those whose names begin with a dot are side files of macOS."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in extensions and not p.name.startswith("."))
-
-
-def _stem(name: str, known: Set[str]) -> str:
-    """The name of a photograph, as a manifest may give it with its ending or its folder."""
-    return name if name in known else Path(name.replace("\\", "/")).stem
+    return {path.stem: path for path in pictures_in(root / "images", EXTENSIONS)}
 
 
 def _find_masks(root: Path, pictures: dict[str, Path]) -> dict[str, list[Path]]:
-    """Masks of each picture: NAME, or NAME_K where K is one word; of any ending, in any case."""
+    """Masks of each picture, see :func:`~...files.names.owner`; of any extension."""
+    names = {key(name): name for name in pictures}
     masks: dict[str, list[Path]] = {}
-    for path in _files(root / "masks", MASK_EXTENSIONS):
-        name = path.stem if path.stem in pictures else path.stem.rpartition("_")[0]
-        if name in pictures:
-            masks.setdefault(name, []).append(path)
+    for path in pictures_in(root / "masks", MASK_EXTENSIONS):
+        if (found := owner(path, names)) is not None:
+            masks.setdefault(names[found], []).append(path)
     return masks
 
 
@@ -308,8 +300,10 @@ def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Pat
         return sorted(names)
     manifest = root / "manifest.csv"
     if manifest.is_file():
-        rows = [row | {"id": _stem(row["id"], names)} for row in read_table(manifest, {"id", "split"})]
-        wanted = {row["id"] for row in rows if row["split"] == ("val" if split in HALVES else split)}
+        known = {key(name): name for name in names}
+        rows = [row | {"id": _named(row["id"], known)} for row in read_table(manifest, {"id", "split"})]
+        here = "val" if split in HALVES else split
+        wanted = {row["id"] for row in rows if _SPLITS.get(row["split"].lower(), row["split"]) == here}
         groups = {row["id"]: row.get("group") or row["id"] for row in rows}
         wanted = _half(wanted & names, split, masks, groups)
         return sorted(names & wanted)
@@ -318,6 +312,12 @@ def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Pat
     if split == "train":
         return sorted(names - validation)
     return sorted(_half(validation, split, masks, {}))
+
+
+def _named(text: str, known: dict[str, str]) -> str:
+    """The name of a photograph, as a manifest may give it with its extension or its folder."""
+    last = PurePosixPath(text.replace("\\", "/"))
+    return known.get(key(text)) or known.get(key(last.name)) or known.get(key(last.stem)) or text
 
 
 def _half(names: Set[str], split: str, masks: dict[str, list[Path]], groups: dict[str, str]) -> Set[str]:

@@ -1,4 +1,4 @@
-"""A resized copy of a data set in iHarmony4 layout, so that training need not decode large pictures."""
+"""A resized copy of a data set, so that training need not decode large pictures."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 from PIL import Image
 
 from ...files.atomic import write_whole
+from ...files.names import pictures_in
 from ...files.training_images import (
     EXTENSIONS,
+    MASK_EXTENSIONS,
     PictureError,
     read_mask,
     read_rgb,
-    resize_mask,
-    resize_picture,
     save_image,
 )
 from .iharmony4 import FOLDERS, SPLITS, Contents, find_lists, find_subsets
 from .parallel import for_each
+
+LARGEST = 16384  # pixels; beyond, a picture has more than any that is read
 
 
 def prepare(
@@ -29,13 +31,14 @@ def prepare(
     extension: str = "png",
     workers: int | None = None,
 ) -> list[tuple[Path, PictureError]]:
-    """Copy a data set with every picture resized to `size`x`size`, as the paper does it.
+    """Copy a data set with smaller pictures.
 
-    What is already there at that size is kept, so an interrupted copy goes on where it was.
-    Lists are copied as they are.
+    Pairs become `size`x`size`, as the paper does it. Photographs keep their proportions, their shorter side becomes
+    `size`, and none is enlarged. What is already there at that size is kept, so an interrupted copy goes on where it
+    was. Lists and a manifest are copied as they are.
 
     Args:
-        root: a data set in iHarmony4 layout.
+        root: a data set in iHarmony4 layout, or photographs with `images/` and `masks/`.
         out: the folder to write.
         size: side of the pictures in pixels.
         extension: "png", without loss, or "jpg" at quality 95, about four times smaller.
@@ -48,44 +51,64 @@ def prepare(
         ValueError: for a wrong layout or argument.
     """
     root, out = Path(root), Path(out)
-    if size < 1:
-        raise ValueError(f"The size must be at least 1 pixel, not {size}.")
+    if not 1 <= size <= LARGEST:
+        raise ValueError(f"The size must be 1 to {LARGEST} pixels, not {size}.")
     if extension not in ("png", "jpg"):
         raise ValueError(f"The extension must be 'png' or 'jpg', not {extension!r}.")
     if out.resolve() == root.resolve():
         raise ValueError(f"{out}: the copy needs a folder of its own.")
-    jobs = []
-    for folder in find_subsets(root).values():
-        for kind, files in zip(FOLDERS, Contents(folder).files, strict=True):
-            ending = ".png" if kind == "masks" else f".{extension}"
-            target = out / folder.relative_to(root) / kind
-            jobs += [
-                (folder / kind / file, target / (stem + ending))
-                for stem, file in sorted(files.items())
-                if Path(file).suffix.lower() in EXTENSIONS
-            ]
-    failures = for_each(partial(_resize_file, size=size), jobs, "Resizing", workers)
-    for split in SPLITS:
-        for path, _ in find_lists(root, split):
-            target = out / path.relative_to(root)
-            write_whole(target, lambda file, path=path: file.write(path.read_bytes()))
-    return [(source, error) for (source, _), error in failures]
-
-
-def _resize_file(job: tuple[Path, Path], size: int) -> None:
-    source, target = job
-    if _is_done(target, size):
-        return
-    if source.parent.name == "masks":
-        image = resize_mask(read_mask(source), size)
+    photographs = (root / "images").is_dir() and (root / "masks").is_dir()
+    if photographs:
+        folders, lists = _folders_of_photographs(root), [root / "manifest.csv"]
     else:
-        image = resize_picture(read_rgb(source), size)
-    save_image(image, target)
+        folders = _folders_of_pairs(root)
+        lists = [path for split in SPLITS for path, _ in find_lists(root, split)]
+    jobs = [
+        (source, out / folder.relative_to(root) / f"{source.stem}.{'png' if is_mask else extension}", is_mask)
+        for folder, is_mask, sources in folders
+        for source in sources
+    ]
+    failures = for_each(partial(_resize_file, size=size, square=not photographs), jobs, "Resizing", workers)
+    for path in lists:
+        if path.is_file():
+            write_whole(out / path.relative_to(root), lambda file, path=path: file.write(path.read_bytes()))
+    return [(source, error) for (source, *_), error in failures]
 
 
-def _is_done(target: Path, size: int) -> bool:
+Folders = list[tuple[Path, bool, list[Path]]]
+"""Folder, whether it holds masks, and its pictures."""
+
+
+def _folders_of_photographs(root: Path) -> Folders:
+    return [
+        (root / "images", False, pictures_in(root / "images", EXTENSIONS)),
+        (root / "masks", True, pictures_in(root / "masks", MASK_EXTENSIONS)),
+    ]
+
+
+def _folders_of_pairs(root: Path) -> Folders:
+    return [
+        (folder / kind, kind == "masks", [folder / kind / file for file in sorted(files.values())])
+        for folder in find_subsets(root).values()
+        for kind, files in zip(FOLDERS, Contents(folder).files, strict=True)
+    ]
+
+
+def _resize_file(job: tuple[Path, Path, bool], size: int, square: bool) -> None:
+    source, target, is_mask = job
+    if square and _size_of(target) == (size, size):
+        return
+    image = read_mask(source) if is_mask else read_rgb(source)
+    scale = 1 if square else min(1, size / min(image.size))
+    wanted = (size, size) if square else tuple(max(1, round(side * scale)) for side in image.size)
+    if _size_of(target) != wanted:
+        resampling = Image.Resampling.NEAREST if is_mask else Image.Resampling.BICUBIC
+        save_image(image.resize(wanted, resampling), target)
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(target) as image:
-            return image.size == (size, size)
+        with Image.open(path) as image:
+            return image.size
     except OSError:
-        return False
+        return None

@@ -12,7 +12,7 @@ def held_out(names: Iterable[str], share: float) -> set[str]:
     So adding a picture moves no other to the other side. Of two names or more, one at least is held out
     and one is not.
     """
-    place = {name: hashlib.sha256(name.encode()).digest()[:8] for name in set(names)}
+    place = {name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in set(names)}
     limit = int(share * 2**64)
     chosen = {name for name in place if int.from_bytes(place[name], "big") < limit}
     if not chosen and len(place) > 1:

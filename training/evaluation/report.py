@@ -68,7 +68,7 @@ def averages(scores: list[Metrics]) -> dict:
 def write_json(path: str | Path, report: dict) -> None:
     """Writes the report, whole or not at all."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def write_csv(path: str | Path, scores: list[Score]) -> None:
@@ -81,7 +81,7 @@ def write_csv(path: str | Path, scores: list[Score]) -> None:
     for score in scores:
         values = [f"{value:.6g}" for method in methods for value in score.metrics[method]]
         writer.writerow([score.name, score.subset, score.width, score.height, f"{score.foreground_ratio:.6g}", *values])
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    write_whole(path, lambda file: file.write(text.getvalue().encode("utf-8", "surrogateescape")))
 
 
 def tables(report: dict) -> str:

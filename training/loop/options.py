@@ -6,26 +6,18 @@ import difflib
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+
+from ...files.text import read_text
 
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
-# What other programs call some of the options.
-USUAL_NAMES = {
-    "lr": "learning_rate",
-    "batch_size": "stages",
-    "num_workers": "workers",
-    "iterations": "steps",
-    "max_steps": "steps",
-    "num_epochs": "epochs",
-    "ema_decay": "ema",
-    "grad_clip": "clip",
-    "k": "neighbours",
-}
+LARGEST = 2**53  # whole numbers, beyond which libraries answer in words of their own
+OTHER_NAMES = {"batch_size": "stages", "bs": "stages", "num_workers": "workers", "max_steps": "steps", "decay": "ema"}
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
@@ -124,7 +116,7 @@ def load_options(config: str, overrides: Iterable[str] = (), **known: str) -> Op
         ValueError: An unknown configuration or key (the nearest known one is named), or a bad value.
     """
     path = Path(config)
-    if path.suffix != ".toml":
+    if path.suffix.lower() != ".toml":
         path = CONFIGS / f"{config}.toml"
         if not path.is_file():
             names = sorted(each.stem for each in CONFIGS.glob("*.toml"))
@@ -132,8 +124,8 @@ def load_options(config: str, overrides: Iterable[str] = (), **known: str) -> Op
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file.")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: this is not valid TOML: {error}.") from error
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -155,22 +147,33 @@ def to_toml(options: Options) -> str:
     return "".join(f"{name} = {_literal(value)}\n" for name, value in values.items())
 
 
-def describe() -> str:
-    """All options with their meaning, a line each."""
-    return "\n".join(f"  {each.name:18}{each.metadata['text']}{_default(each)}" for each in fields(Options))
+def describe(config: str = "ours") -> str:
+    """All options with their meaning and their value in a shipped configuration, a line each."""
+    values = tomllib.loads(read_text(CONFIGS / f"{config}.toml"))
 
+    def line(each: Field) -> str:
+        value = values.get(each.name, each.default)
+        said = "" if value in ("", ()) or each.name == "stages" else f" [{_literal(value)}]"
+        return f"  {each.name:18}{each.metadata['text']}{said}"
 
-def _default(each) -> str:
-    return "" if each.default in ("", ()) else f" (default: {_literal(each.default)})"
+    return "\n".join(map(line, fields(Options)))
 
 
 def _build(kind: type, values: dict):
     known = [each.name for each in fields(kind)]
     for key in values:
         if key not in known:
-            nearest = USUAL_NAMES.get(key) or difflib.get_close_matches(key, known, 1, cutoff=0)[0]
-            raise ValueError(f"Unknown option {key!r}; did you mean {nearest!r}?")
+            raise ValueError(f"Unknown option {key!r}; did you mean {_nearest(key, known)!r}?")
     return kind(**values)
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    """The option that a wrong name was meant for: one with these initials (lr), else the one spelled most alike."""
+    key = key.lower().replace("-", "_")
+    if key in OTHER_NAMES:
+        return OTHER_NAMES[key]
+    with_initials = [name for name in known if "_" in name and "".join(word[0] for word in name.split("_")) == key]
+    return (with_initials or difflib.get_close_matches(key, known, 1, cutoff=0))[0]
 
 
 def _check(record) -> None:
@@ -182,6 +185,8 @@ def _check(record) -> None:
         if choices and value not in choices:
             raise ValueError(f"{each.name} must be one of {', '.join(choices)}, not {value!r}.")
         for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise ValueError(f"{each.name} must not be as large as that.")
             if isinstance(number, (int, float)) and not (low <= number <= high and math.isfinite(number)):
                 limits = f"at least {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
                 raise ValueError(f"{each.name} must be {limits}, not {number:g}.")
@@ -197,7 +202,7 @@ def _convert(value, kind: str, name: str):
         right = isinstance(value, Stage)
     elif kind == "float":
         if isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = float(value) if abs(value) <= LARGEST else math.inf
         right = isinstance(value, float)
     else:
         right = type(value).__name__ == kind

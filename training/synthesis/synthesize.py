@@ -19,6 +19,7 @@ from ..data.parallel import for_each
 from ..data.photos import Photographs
 
 SUBSET = "Photographs"
+LARGEST = 16384  # pixels
 LISTS = {"train": "train", "val": "test"}  # the splits of photographs, as iHarmony4 calls them
 
 
@@ -58,9 +59,11 @@ def synthesize(
         raise ValueError(f"The number of pairs must be at least 1, not {pairs}.")
     if seed < 0:
         raise ValueError(f"The seed must be at least 0, not {seed}.")
-    if size is not None and size < 8:
-        raise ValueError(f"The size must be at least 8 pixels, not {size}.")
+    if size is not None and not 8 <= size <= LARGEST:
+        raise ValueError(f"The size must be 8 to {LARGEST} pixels, not {size}.")
     out = Path(out)
+    if out.resolve() == Path(photographs).resolve():
+        raise ValueError(f"{out}: these are the photographs; the composites need a folder of their own.")
     sources = _open_splits(photographs, split)
     _claim(out, {"seed": seed, "size": size, "photographs": _digest(sources.values())})
     total = sum(len(source) for source in sources.values())
@@ -155,7 +158,7 @@ def _make(job: _Job, source: Photographs, folder: Path, size: int | None) -> Non
 
 def _write_lists(out: Path, split: str, names: list[str], broken: set[str]) -> None:
     lines = [f"{SUBSET}/composite_images/{name}.jpg\n" for name in names if name not in broken]
-    text = "".join(lines).encode()
+    text = "".join(lines).encode("utf-8", "surrogateescape")
     for path in (out / f"IHD_{split}.txt", out / SUBSET / f"{SUBSET}_{split}.txt"):
         if lines:
             write_whole(path, lambda file: file.write(text))
