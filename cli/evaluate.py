@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..files.text import printable
+from .arguments import count
 
 PROTOCOLS = ("real-background", "composite-background")
 KINDS = ("camera", "pasted", "inpainted", "recoloured")
@@ -76,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="grow every mask by this, or shrink it where negative, as masks in use are never exact; goes with the "
         "protocol composite-background",
     )
-    parser.add_argument("--limit", type=_count, metavar="N", help="only N pairs (of photographs: 160)")
+    parser.add_argument("--limit", type=count, metavar="N", help="only N pairs (of photographs: 160)")
     parser.add_argument("--device", help="such as cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--workers", type=_count, default=2, metavar="N", help="threads (default: %(default)s)")
+    parser.add_argument("--workers", type=count, default=2, metavar="N", help="threads (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -161,7 +162,7 @@ def _resolution(text: str) -> int | str:
 
 
 def _multiple(text: str, wanted: str) -> int:
-    if not text.isdecimal() or int(text) < 32:
+    if not text.isdecimal() or not 32 <= int(text) <= 16384:
         raise argparse.ArgumentTypeError(f"{wanted} expected, not '{text}'")
     return int(text)
 
@@ -170,9 +171,3 @@ def _png(text: str) -> Path:
     if Path(text).suffix.lower() != ".png":
         raise argparse.ArgumentTypeError(f"a file that ends in .png expected, not '{text}'")
     return Path(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, not '{text}'")
-    return int(text)

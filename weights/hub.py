@@ -85,7 +85,7 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
         if target is None:
             cached = huggingface_hub.try_to_load_from_cache(wanted.repo, wanted.file, revision=wanted.revision)
             return _checked(Path(cached) if isinstance(cached, str) else _download(wanted), sha256)
-        with _folder_for(target, Path(folder)):
+        with _folder_of(target):
             # checked before it gets its name: nobody ever sees a part of a file, or a wrong one
             with TemporaryDirectory(prefix=".download-", dir=target.parent) as staging:
                 os.replace(_checked(_download(wanted, staging), sha256).resolve(), target)
@@ -104,9 +104,9 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
 
 
 @contextmanager
-def _folder_for(target: Path, folder: Path) -> Iterator[None]:
+def _folder_of(target: Path) -> Iterator[None]:
     """Makes the folders a file needs, and takes away those that stayed empty."""
-    made = [each for each in target.parents if folder in (each, *each.parents) and not each.exists()]
+    made = [each for each in target.parents if not each.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -293,3 +295,21 @@ def test_what_is_no_address_of_safetensors_is_refused(source, tmp_path, monkeypa
 def test_addresses_of_the_browser_are_taken(address, expected):
     found = HubFile.parse(f"hub:{address}")
     assert (found.repo, found.file, found.revision) == expected
+
+
+def test_without_a_network_it_is_given_up_soon_and_leaves_nothing(server, run, tmp_path):
+    server.server_close()
+    start = time.monotonic()
+    code, _, error = run("fetch", f"hub:{REPO}", "--folder", tmp_path / "new" / "models")
+    assert code == 2 and time.monotonic() - start < 10  # of which Python takes its part
+    assert "HF_HUB_OFFLINE=1" in error and not (tmp_path / "new").exists()
+
+
+def test_a_hub_that_never_answers_is_given_up_soon(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.monotonic()
+        with pytest.raises(WeightsError, match="out of reach"):
+            fetch(f"hub:{REPO}", tmp_path / "models")
+        assert time.monotonic() - start < 3.5
+    assert not (tmp_path / "models").exists()

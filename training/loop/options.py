@@ -202,7 +202,7 @@ def _convert(value, kind: str, name: str):
         right = isinstance(value, Stage)
     elif kind == "float":
         if isinstance(value, int) and not isinstance(value, bool):
-            value = float(value) if abs(value) <= LARGEST else math.inf
+            value = float(value) if abs(value) < 10**300 else math.inf
         right = isinstance(value, float)
     else:
         right = type(value).__name__ == kind

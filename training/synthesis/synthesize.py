@@ -20,6 +20,7 @@ from ..data.photos import Photographs
 
 SUBSET = "Photographs"
 LARGEST = 16384  # pixels
+MOST_PAIRS = 10_000_000
 LISTS = {"train": "train", "val": "test"}  # the splits of photographs, as iHarmony4 calls them
 
 
@@ -55,8 +56,8 @@ def synthesize(
     Raises:
         ValueError: for a wrong argument or layout, or when `out` holds something else.
     """
-    if pairs < 1:
-        raise ValueError(f"The number of pairs must be at least 1, not {pairs}.")
+    if not 1 <= pairs <= MOST_PAIRS:
+        raise ValueError(f"The number of pairs must be at least 1 and at most {MOST_PAIRS:,}, not {pairs}.")
     if seed < 0:
         raise ValueError(f"The seed must be at least 0, not {seed}.")
     if size is not None and not 8 <= size <= LARGEST:
