@@ -51,9 +51,9 @@ def locate(source: str | Path, folder: str | Path | None = None) -> Path:
     if text in CATALOGUE or not (isinstance(source, Path) or "/" in text or "\\" in text or "." in text):
         entry = find(text)
         if not entry.path.is_file():
+            facts = f"{entry.size:,} bytes, sha256 {entry.sha256}"
             raise WeightsError(
-    X
-                "installation; reinstall it."
+                f"{entry.path}: the weights {text!r} ({facts}) are missing from this installation; reinstall it."
             )
         if sha256_of(entry.path) != entry.sha256:
             raise WeightsError(f"{entry.path}: this file is not the {text!r} that was shipped; reinstall the package.")
