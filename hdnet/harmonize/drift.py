@@ -10,7 +10,9 @@ from .resize import shrink
 CELLS = 128  # along the longer edge: means over cells tell of tones, not of the detail and noise that a VAE changes
 FEWEST = 64  # cells
 SHIFT, LARGEST = 0.5 / 255, 0.15  # mean shift: below, it is rounding; above, it was meant
-DETAIL = 1.2 / 255  # RMS between pixels: above, the picture was made anew even if its tones agree; JPEG from 90 on is below
+DETAIL = (
+    1.2 / 255
+)  # RMS between pixels: above, the picture was made anew even if its tones agree; JPEG from 90 on is below
 UNLIKE = 0.1  # share of the variance left unexplained: above, it is another picture
 RIDGE = 2e-5  # pull of the identity, as a variance of colour: about what noise is left in a cell
 ITERATIONS = 8

