@@ -22,12 +22,11 @@ from .rim import Rim
 
 CELL = 4  # pixels of the working resolution along a side of a grid cell
 BINS = 12  # of luma, 0..1
-LEVELS = (None, 8, 2, 1)  # cells along a side that share an offset: the whole picture first, then what that leaves over
-OFFSET_VARIANCE = 0.006**2  # of a cell's offset, expected before anything is seen; against the noise it tells how much
-# a cell of few pixels is believed
-DOUBT = 0.3  # pixels of "no offset" added to every cell
+LEVELS = (None, 8, 4, 2, 1, 1)  # cells along a side that share an offset, None for all of them; each fits what is left
+OFFSET_VARIANCE = 0.006**2  # expected of a cell's offset; the more noise, the more pixels it takes to believe another
+DOUBT = 0.3  # pixels of "no offset" added to every cell, however little noise there is
 SMALLEST_RIDGE = 1e-6  # pull of "no gain" on the map, as a variance of colour
-MAX_GAIN = 2.0  # by which a gain of the map, along any direction of colour, may differ from 1
+MAX_GAIN = 2.0  # of the map: largest change along any direction of colour
 MAX_GROWTH = 10 / 255  # of the distance of a pixel on the rim to its neighbours' median
 EXPLAINED = 0.01  # standard deviation of what the map leaves over, below which the rim may follow it further
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
