@@ -11,13 +11,14 @@ from torch import nn
 
 from harmonize_composite.benchmarks.bench import forward_once
 from harmonize_composite.benchmarks.measure import in_own_process
-from harmonize_composite.hdnet import Harmonizer
+from harmonize_composite.hdnet import Harmonizer, HDNet, HDNetConfig
 from harmonize_composite.hdnet.harmonize.colour_transfer import (
     apply_colour_change,
     colour_statistics,
     fit_colour_change,
 )
 from harmonize_composite.training.evaluation.metrics import speckle
+from harmonize_composite.weights import load_network
 
 
 class Repaint(nn.Module):
@@ -110,6 +111,83 @@ def test_whatever_the_network_says_the_result_neither_tears_nor_leaves_its_range
     after, mask = (result * 255).round().byte().numpy(), np.zeros((256, 256), np.uint8)
     mask[20:-20, 20:-20] = 255
     assert speckle(before, after, mask) < 0.004
+
+
+def composite(height, width, noise=0.0):
+    """A pasted disc of another light than its smooth surroundings, with thin bright and dark lines and a grain."""
+    generator = torch.Generator().manual_seed(1)
+
+    def patches(step):
+        values = torch.rand(1, 3, step, step, generator=generator)
+        return torch.nn.functional.interpolate(values, (height, width), mode="bicubic")[0].permute(1, 2, 0)
+
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    mask = (x**2 + y**2 < 0.4).float()
+    inside = 0.35 + 0.4 * (patches(12) - 0.5)
+    inside[::17], inside[:, ::23] = 0.8, 0.05
+    picture = torch.where(mask[..., None] > 0, inside, 0.3 + 0.6 * patches(5))
+    picture = picture + noise * torch.randn(height, width, 3, generator=generator)
+    return picture.clamp(0, 1)[None], mask[None]
+
+
+def random_network(kind):
+    torch.manual_seed(3)
+    network = HDNet(HDNetConfig(base_channels=4)).eval().requires_grad_(False)
+    if kind == "wild":
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, 0, 0.3)
+    if kind == "noise":
+        generator = torch.Generator().manual_seed(0)
+        return Repaint(lambda c: torch.rand(c.shape, generator=generator))
+    if kind == "binary":
+        generator = torch.Generator().manual_seed(0)
+        return Repaint(lambda c: torch.rand(c.shape, generator=generator).round())
+    if kind == "contrast":  # tears a network's every trace of noise apart
+        return Repaint(lambda c: 0.5 + 30 * (c - torch.nn.functional.avg_pool2d(c, 5, 1, 2)))
+    return load_network("hdnet-lite") if kind == "shipped" else network
+
+
+@pytest.mark.parametrize("kind", ["shipped", "initial", "wild", "noise", "binary", "contrast"])
+@pytest.mark.parametrize("resolution", [64, 256, "native"])
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_no_network_tears_an_edge(kind, resolution, noise):
+    image, mask = composite(400, 520, noise)
+    network = random_network(kind)
+    result = Harmonizer(network)(image, mask, resolution=resolution, foreground="pasted")
+    assert result.min() >= 0 and result.max() <= 1
+    before, after = ((each[0] * 255).round().byte().numpy() for each in (image, result))
+    assert speckle(before, after, (mask[0] * 255).byte().numpy()) <= 0.004
+
+
+@pytest.mark.parametrize("resolution", [64, 128, 256, "native"])
+def test_a_network_that_returns_its_input_changes_nothing_at_all(resolution):
+    image, mask = composite(300, 400, 0.02)
+    network = Repaint(None)
+    network.forward = lambda composite, mask: composite
+    assert torch.equal(Harmonizer(network)(image, mask, resolution=resolution, foreground="pasted"), image)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    gain=st.lists(st.floats(0.6, 1.3), min_size=3, max_size=3),
+    offset=st.floats(0, 0.1),
+    resolution=st.sampled_from([128, 256, "native"]),
+)
+def test_a_global_affine_change_arrives_in_full(gain, offset, resolution):
+    image, mask = composite(300, 400)
+    image = 0.1 + 0.4 * image
+    gain = torch.tensor(gain)[:, None, None]
+    network = Repaint(lambda c: gain * c + offset)
+    result = Harmonizer(network)(image, mask, resolution=resolution, foreground="pasted")
+    expected = network.change(image[0].permute(2, 0, 1)).permute(1, 2, 0)
+    torch.testing.assert_close(result[mask > 0], expected[mask[0] > 0], rtol=0, atol=1e-3)
+
+
+def test_gains_are_bounded_on_a_flat_foreground():
+    torch.manual_seed(0)
+    source = 0.5 + 1e-3 * torch.randn(3, 64, 64)
+    fitted = fit_colour_change(colour_statistics(source, 0.5 + 100 * (source - 0.5), torch.ones(64, 64)))
+    assert torch.linalg.matrix_norm(fitted.matrix[:, :3], 2) <= 2 + 1e-5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system does not tell peak memory")
