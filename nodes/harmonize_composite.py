@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..hdnet import Harmonizer
 from ..hdnet.harmonize.decision import KINDS, Decision
 from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
-from ..hdnet.harmonize.inputs import check_mask
+from ..hdnet.harmonize.inputs import check_mask, uncut_mask
 from ..hdnet.harmonize.masks import feather_mask, fit_mask
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .load_model import HDNetModel, load_patcher
@@ -164,10 +164,15 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         if batch_mode not in CONSISTENCY:
             raise ValueError(f"The batch_mode must be one of {', '.join(CONSISTENCY)}, not {batch_mode!r}.")
         mask = check_mask(mask)
-        mask = feather_mask(fit_mask(1 - mask.float() if invert_mask else mask, image.shape[1:3]), feather)
-        decisions: dict[int, Decision] = {}
+        mask = 1 - mask.float() if invert_mask else mask
+        size = image.shape[1:3]
         if background is not None:
             check_connected(background=background)
+            mask, size = uncut_mask(mask, size, background.shape[1:3]), background.shape[1:3]
+        mask = feather_mask(fit_mask(mask, size), feather)
+        if background is not None:  # its own border stays
+            mask = uncut_mask(mask, image.shape[1:3], size)
+        decisions: dict[int, Decision] = {}
         harmonized = harmonize(
             model if model is not None else load_patcher(SHIPPED),
             image,
@@ -189,10 +194,7 @@ def summary(decisions: list[Decision]) -> str:
     """What was decided about the images of a batch, for the node: each sentence once, with how many it is true of."""
     kinds = Counter(decision.kind for decision in decisions)
     sentences = {kind: f"{KINDS[kind].capitalize()}." for kind in kinds}
-    lines = [f"{kinds[kind]} × {text}" if len(kinds) > 1 else text for kind, text in sentences.items()]
-    if "left alone" in kinds:
-        lines.append("To change it all the same, set foreground to pasted.")
-    return "\n".join(lines)
+    return "\n".join(f"{kinds[kind]} × {text}" if len(kinds) > 1 else text for kind, text in sentences.items())
 
 
 def harmonize(

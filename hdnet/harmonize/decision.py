@@ -9,11 +9,14 @@ KINDS = {
     "everything": "the mask covers all that could serve as reference, so nothing was changed",
     "no reference": "the reference mask is empty, so nothing was changed",
     "one colour": "the picture has one colour, so nothing was changed",
-    "known": "inpainted: the shift seen outside the mask was taken back, nothing else was changed",
+    "known": "inpainted: the shift seen outside the mask was taken back, nothing else was changed; if an object was "
+    "placed there, set foreground to pasted to have it matched too",
     "edited": "edited in its place: the colours were fitted across the edge of the mask",
-    "unclear": "said to be edited, but the edge of the mask tells nothing, so nothing was changed",
+    "unclear": "said to be edited, but the picture is not seen to go on across the edge of the mask, so nothing was "
+    "changed; set foreground to pasted to have it judged",
     "pasted": "pasted: the colours were judged by the network",
-    "left alone": "pasted: it seems to fit already, so nothing was changed",
+    "left alone": "pasted: it seems to fit already, so nothing was changed; to change it all the same, set foreground "
+    "to pasted",
 }
 
 

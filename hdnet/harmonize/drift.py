@@ -10,11 +10,10 @@ from .resize import shrink
 CELLS = 128  # along the longer edge: means over cells tell of tones, not of the detail and noise that a VAE changes
 FEWEST = 64  # cells
 SHIFT, LARGEST = 0.5 / 255, 0.15  # mean shift: below, it is rounding; above, it was meant
-DETAIL = (
-    1.2 / 255
-)  # RMS between pixels: above, the picture was made anew even if its tones agree; JPEG from 90 on is below
+DETAIL = 0.8 / 255  # RMS of luma: above, the picture was made anew even if its tones agree; below, it is JPEG 90
 UNLIKE = 0.1  # share of the variance left unexplained: above, it is another picture
 RIDGE = 2e-5  # pull of the identity, as a variance of colour: about what noise is left in a cell
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 ITERATIONS = 8
 SCALE, LEAST_SCALE = 2.5, 1 / 255  # of Cauchy's weights: times the median residual, and at least
 
@@ -68,9 +67,9 @@ def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> Tensor | None:
 
 
 def _lost_detail(image: Tensor, original: Tensor, mask: Tensor) -> float:
-    """RMS of the nearest four fifths of the differences outside the mask: what was changed there does not count."""
+    """RMS of the smaller four fifths of the differences of luma outside the mask; JPEG blurs chroma at its best."""
     step = max(1, max(mask.shape) // 512)
     outside = mask[::step, ::step] == 0
     x, y = (each[::step, ::step, :3].to(mask.device, torch.float32)[outside] for each in (image, original))
-    squares = (x - y).square().mean(1)
+    squares = ((x - y) @ x.new_tensor(LUMA)).square()
     return squares.sort().values[: 4 * len(squares) // 5].mean().sqrt().item()

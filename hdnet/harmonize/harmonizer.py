@@ -13,14 +13,13 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from ..network.acting import ActingRule
 from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
 from .consistency import looks_like_film, smooth_statistics
 from .decision import Decision
-from .inputs import Frames, check_frames
+from .edits import Edit, judge, judge_shot, trust_in
+from .inputs import Frames, check_frames, uncut_mask
 from .masks import bounding_box, feather_mask
 from .resize import shrink, shrink_separately, working_size
-from .seam import SeamFit, fit_seam, seam_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +121,8 @@ class Harmonizer:
         frames = check_frames(image, mask, background, reference_mask)
         if feather != 0:
             masks = [feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))]
-            frames = replace(frames, mask=torch.cat(masks))
+            masks = torch.cat(masks)
+            frames = replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
@@ -132,19 +132,19 @@ class Harmonizer:
             consistency = "smooth" if looks_like_film(shot, frames.mask) else "per_frame"
         edits: list[Edit] = []
         if consistency != "per_frame":  # a shot is judged as one, before anything is changed
-            edits = _judge_shot(frames, out, foreground, lambda: progress and progress(0, count))
+            edits = judge_shot(frames, out, foreground, lambda: progress and progress(0, count))
 
         def ask(index: int) -> Work | str:
             if consistency == "per_frame":
-                edits.append(_judge(frames, index, out[index], foreground))
+                edits.append(judge(frames, index, out[index], foreground))
             return _ask(frames, index, out[index], edits[index], working)
 
         asked = map(ask, range(count))
         done = self._run(asked, working)
         proposals = _proposals(done, consistency)
-        rule = None if foreground == "pasted" else getattr(self.network, "acting", None)
+        trust = trust_in(self.network, foreground)
         for index, proposal in enumerate(proposals):
-            decision = _settle(edits[index], proposal, rule, out[index], frames.mask_of(index), strength)
+            decision = _settle(edits[index], proposal, trust, out[index], frames.mask_of(index), strength)
             if decided is not None:
                 decided(index, decision)
             if progress is not None:
@@ -222,21 +222,6 @@ def check_options(resolution: int | str, strength: float, consistency: str, fore
         raise ValueError(f"The foreground must be one of {', '.join(FOREGROUND)}, not {foreground!r}.")
 
 
-@dataclass(frozen=True)
-class Edit:
-    """What is known of a frame before the network is asked.
-
-    Attributes:
-        known: The background told how to undo it, which is done.
-        share: How far the foreground is an edit of its surroundings, 0..1; the rest is the network's.
-        fit: Of the edge, None where it tells nothing or was not asked.
-    """
-
-    known: bool
-    share: float
-    fit: SeamFit | None
-
-
 @dataclass
 class Proposal:
     """What the network says about a frame.
@@ -250,38 +235,6 @@ class Proposal:
     change: ColourChange | None = None
     mean_square: float | None = None
     reason: str = ""
-
-
-def _judge(frames: Frames, index: int, composite: Tensor, foreground: str) -> Edit:
-    """Writes one frame's composite into ``[H, W, C]`` and looks at the edge of its mask."""
-    mask = frames.mask_of(index)
-    known = frames.composite_into(composite, index, mask)
-    fit = None if known or foreground == "pasted" else fit_seam(_pairs(composite, mask))
-    return _edit(known, fit, foreground)
-
-
-def _judge_shot(frames: Frames, out: Tensor, foreground: str, interrupt: Callable[[], object]) -> list[Edit]:
-    """The same for all frames of a shot, whose edges are looked at together."""
-    known, pairs = [], []
-    for index in range(len(frames)):
-        mask = frames.mask_of(index)
-        known.append(frames.composite_into(out[index], index, mask))
-        if not known[-1] and foreground != "pasted":
-            pairs.append(_pairs(out[index], mask))
-        interrupt()
-    fit = fit_seam(torch.cat(pairs)) if pairs else None
-    return [_edit(each, None if each else fit, foreground) for each in known]
-
-
-def _edit(known: bool, fit: SeamFit | None, foreground: str) -> Edit:
-    if foreground == "pasted":
-        return Edit(False, 0.0, None)
-    certain = fit.certainty if fit is not None else 0.0
-    return Edit(known, 1.0 if known or foreground == "edited" else certain, fit)
-
-
-def _pairs(picture: Tensor, mask: Tensor) -> Tensor:
-    return seam_pairs(picture[..., :3], mask)
 
 
 def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:
@@ -338,6 +291,11 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
             yield None if isinstance(work, str) else _statistics(work)
 
     found = statistics()
+    shot = None
+    if consistency != "per_frame":  # trusted as a whole, or its change would come and go
+        found = list(found)
+        sizes = [each.mean_square for each in found if each is not None]
+        shot = sum(sizes) / max(1, len(sizes))
     if consistency == "uniform":
         found = _summed(found)
     elif consistency == "smooth":
@@ -347,7 +305,8 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
         if each is None:
             yield Proposal(reason=reason)
         else:
-            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), each.mean_square)
+            size = each.mean_square if shot is None else shot
+            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), size)
 
 
 def _summed(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
@@ -361,16 +320,21 @@ def _summed(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourSta
 
 
 def _settle(
-    edit: Edit, proposal: Proposal, rule: ActingRule | None, picture: Tensor, mask: Tensor, strength: float
+    edit: Edit,
+    proposal: Proposal,
+    trust: Callable[[float], float],
+    picture: Tensor,
+    mask: Tensor,
+    strength: float,
 ) -> Decision:
     """Decides, and changes ``[H, W, C]`` in place."""
     correlation = edit.fit.correlation if edit.fit is not None else None
     total = None
-    if edit.share and edit.fit is not None:
-        total = ColourChange.everywhere(edit.fit.matrix.to(picture.device)).scaled(edit.share * edit.fit.worth)
+    if edit.fitted:
+        total = ColourChange.everywhere(edit.fit.matrix.to(picture.device)).scaled(edit.fitted)
     factor, change = 0.0, proposal.change
     if change is not None:
-        factor = 1.0 if rule is None else rule.factor(proposal.mean_square)
+        factor = trust(proposal.mean_square)
         rest = factor * (1 - edit.share)
         if rest:
             total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
@@ -384,7 +348,7 @@ def _kind(edit: Edit, proposal: Proposal, factor: float) -> str:
     if edit.known or (proposal.change is None and proposal.reason != "edited"):
         return "known" if edit.known else proposal.reason
     if edit.share > 0.5:
-        return "edited" if edit.fit is not None else "unclear"
+        return "edited" if edit.fit is not None and edit.fit.certainty(said=True) else "unclear"
     return "pasted" if factor else "left alone"
 
 

@@ -27,12 +27,14 @@ class Frames:
         mask: ``[M, h, w]`` float, 0..1, of any size.
         background: ``[N, H, W, 3 or 4]`` or None.
         reference: ``[R, h, w]`` or None.
+        cut: ``(H, W)`` of the image before it was put back into the middle of its background; None where it was not.
     """
 
     image: Tensor
     mask: Tensor
     background: Tensor | None
     reference: Tensor | None
+    cut: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """The number of images that come out: a single image takes every mask and background."""
@@ -106,10 +108,12 @@ def check_frames(
     """
     _check_image(image, "image")
     mask = check_mask(mask)
+    cut = None
     if background is not None:
         _check_image(background, "background")
         if _was_cut_by_a_vae(image.shape[1:3], background.shape[1:3]):
-            image, mask = _uncut(image, mask, background)
+            cut = (image.shape[1], image.shape[2])
+            image, mask = _uncut(image, background), uncut_mask(mask, cut, background.shape[1:3])
         elif background.shape[1:3] != image.shape[1:3]:
             raise ValueError(
                 f"The background is {_size(background)} pixels but the image {_size(image)}; give both the same size."
@@ -129,7 +133,7 @@ def check_frames(
                 len(image),
                 len(batch) - len(image),
             )
-    return Frames(image, mask, background, reference_mask)
+    return Frames(image, mask, background, reference_mask, cut)
 
 
 def _check_image(image: Tensor, name: str) -> None:
@@ -160,31 +164,43 @@ def _check_range(colours: Tensor, name: str) -> None:
         )
 
 
-def _was_cut_by_a_vae(image: torch.Size, background: torch.Size) -> bool:
+def _was_cut_by_a_vae(image: tuple[int, int], background: tuple[int, int]) -> bool:
     differs = [outer - inner for inner, outer in zip(image, background)]
     return any(differs) and all(0 <= each < VAE_STEP for each in differs) and not any(s % VAE_STEP for s in image)
 
 
-def _uncut(image: Tensor, mask: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-    """The image and its mask at the background's size, with the background's own border."""
-    height, width = image.shape[1:3]
-    top, left = (outer % VAE_STEP // 2 for outer in background.shape[1:3])
-    here = slice(top, top + height), slice(left, left + width)
-    count = max(len(image), len(background))
-    whole = background[..., :3].to(image.device, image.dtype).expand(count, -1, -1, -1)
+def _place(image: tuple[int, int], background: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a background that an image of fewer pixels was cut from."""
+    return tuple(slice(outer % VAE_STEP // 2, outer % VAE_STEP // 2 + inner) for inner, outer in zip(image, background))
+
+
+def _uncut(image: Tensor, background: Tensor) -> Tensor:
+    """The image at its background's size, with the background's own border."""
+    rows, columns = _place(image.shape[1:3], background.shape[1:3])
+    whole = background[..., :3].to(image.device, image.dtype)
+    whole = whole.expand(max(len(image), len(background)), -1, -1, -1)
     if image.shape[-1] == 4:
         whole = torch.cat((whole, torch.ones_like(whole[..., :1])), -1)
     whole = whole.clone()
-    whole[:, here[0], here[1]] = image
-    if mask.shape[1:] != background.shape[1:3]:
-        small = fit_mask(mask, (height, width))
-        mask = small.new_zeros(len(mask), *background.shape[1:3])
-        mask[:, here[0], here[1]] = small
-    else:  # the border is the original's, whatever the mask says
-        border = torch.ones_like(mask)
-        border[:, here[0], here[1]] = 0
-        mask = mask.masked_fill(border > 0, 0)
-    return whole, mask
+    whole[:, rows, columns] = image
+    return whole
+
+
+def uncut_mask(mask: Tensor, image: tuple[int, int], background: tuple[int, int]) -> Tensor:
+    """The mask of an image that a VAE cut, at its background's size, 0 on the border; any other mask as it is.
+
+    Args:
+        mask: ``[B, h, w]``; of the background's size, or drawn for the image.
+        image: ``(H, W)``.
+        background: ``(H, W)``.
+    """
+    if not _was_cut_by_a_vae(image, background):
+        return mask
+    rows, columns = _place(image, background)
+    small = mask[:, rows, columns] if mask.shape[1:] == tuple(background) else fit_mask(mask, image)
+    whole = small.new_zeros(len(mask), *background)
+    whole[:, rows, columns] = small
+    return whole
 
 
 def _limited_by_alpha(mask: Tensor, image: Tensor) -> Tensor:

@@ -29,9 +29,8 @@ SYSTEMATIC = 0.1  # share of the residuals' variance that no number of pairs ave
 ROUNDS = 10  # of the robust fit
 ROUNDING = 1.5 / 255  # errors below this are no outliers
 EDITED = (0.76, 0.86)  # correlation: below, another picture begins at the edge; above, the same goes on
-LEAST_USUAL = (
-    0.95  # correlation of a picture with itself across as many pixels, at least; skies over land correlate by 0.7
-)
+SAID = (0.6, 0.8)  # the same where a user says that it is an edit
+LEAST_USUAL = 0.95  # correlation of a picture with itself, at least; skies over land correlate by 0.7
 WORTH = (0.05, 0.15)  # share of the difference across the edge that the fit explains: below, there is nothing to mend
 FLAT = 2e-5  # variance of colours along an edge: below, rounding and noise correlate as they like
 
@@ -54,10 +53,12 @@ class SeamFit:
     explained: float
     pairs: int
 
-    @property
-    def certainty(self) -> float:
-        """How far the region is an edit of what surrounds it: 0 for a pasted object, 1 for an edit."""
-        return _ramp(self.correlation / max(self.usual, LEAST_USUAL), *EDITED)
+    def certainty(self, said: bool = False) -> float:
+        """How far the region is an edit of what surrounds it: 0 for a pasted object, 1 for an edit.
+
+        Where a user has said that it is one, less is asked of the edge; but where it shows nothing, nothing is fitted.
+        """
+        return _ramp(self.correlation / max(self.usual, LEAST_USUAL), *(SAID if said else EDITED))
 
     @property
     def worth(self) -> float:

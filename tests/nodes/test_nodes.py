@@ -181,6 +181,18 @@ def test_the_shift_is_taken_back_whatever_the_strength(harmonize):
         assert (result - original).abs().mean() < 0.1 * (inpainted - original)[mask > 0].abs().mean()
 
 
+def test_the_mask_that_comes_out_has_the_size_of_the_image_that_comes_out(harmonize):
+    """A VAE takes multiples of 8: ComfyUI cuts half of the rest off above and at the left."""
+    original = picture(83, 90)
+    image, mask = original[:, 1:81, 1:89], torch.zeros(1, 83, 90)
+    mask[:, 30:81, 40:89] = 1
+    result, used = harmonize(image, mask, background=original)
+    assert result.shape == original.shape and torch.equal(used, mask)
+    _, used = harmonize(image, mask[:, 1:81, 1:89], background=original, feather=4)
+    assert used.shape == mask.shape and used[:, 60, 70] == 1
+    assert not used[:, 0].any() and not used[:, 81:].any() and not used[..., 0].any() and not used[..., 89].any()
+
+
 def test_inputs_are_never_written(harmonize):
     image, mask, background = picture(channels=4), square(), picture(seed=1)
     copies = [each.clone() for each in (image, mask, background)]
