@@ -140,7 +140,7 @@ def _reason(error: Exception) -> str:
 
 
 def _facts(error: Exception, address: str, sha256: str | None) -> str:
-    """Size and digest of a file, in parentheses, as far as they are known: the Hub may answer where its store is shut."""
+    """Size and digest of a file, in parentheses, as far as known; the Hub may answer where its store does not."""
     from huggingface_hub import errors, get_hf_file_metadata
 
     facts = []

@@ -52,8 +52,8 @@ def locate(source: str | Path, folder: str | Path | None = None) -> Path:
         entry = find(text)
         if not entry.path.is_file():
             raise WeightsError(
-                f"{entry.path}: the weights {text!r} ({entry.size:,} bytes, sha256 {entry.sha256}) are missing from this "
-                "installation; reinstall it."
+                f"{entry.path}: the weights {text!r} ({entry.size:,} bytes, sha256 {entry.sha256}) are missing from "
+                "this installation; reinstall it."
             )
         if sha256_of(entry.path) != entry.sha256:
             raise WeightsError(f"{entry.path}: this file is not the {text!r} that was shipped; reinstall the package.")

@@ -10,11 +10,11 @@ import time
 
 import psutil
 import pytest
+from test_training import write_photographs
 
 from harmonize_composite.cli import main
 from harmonize_composite.training.loop.checkpoint import load_checkpoint
 from harmonize_composite.weights import catalogue
-from test_training import write_photographs
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups and SIGKILL are POSIX's")
 READERS = 2
