@@ -82,15 +82,13 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                 io.Boolean.Input(
                     "invert_mask", default=False, tooltip="For masks that mark the background instead of the object."
                 ),
-                advanced(
-                    io.Int.Input(
-                        "feather",
-                        default=0,
-                        min=0,
-                        max=256,
-                        optional=True,
-                        tooltip="Softens the mask's edge by this many pixels to either side.",
-                    )
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=256,
+                    optional=True,
+                    tooltip="Softens the mask's edge by this many pixels to either side.",
                 ),
                 advanced(
                     io.Combo.Input(

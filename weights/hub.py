@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from urllib.parse import unquote
 
 from ..files.atomic import sha256_of
 from .errors import WeightsError
@@ -26,7 +25,7 @@ SOURCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+?))?(?:
 # as a browser shows it; a revision with a slash is written %2F there
 PAGE = re.compile(
     r"(?:hub:)?(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[\w.-]+/[\w.-]+)"
-    r"(?:/(?:blob|resolve|raw|tree)/(?P<revision>[\w.%-]+)(?:/(?P<file>[\w./-]+?))?)?/?(?:[?#].*)?"
+    r"(?:/(?:blob|resolve|raw|tree)/(?P<revision>(?:[\w.-]|%2F)+)(?:/(?P<file>[\w./-]+?))?)?/?(?:[?#].*)?"
 )
 
 
@@ -54,8 +53,9 @@ class HubFile:
         file, revision = match["file"] or DEFAULT_FILE, match["revision"]
         if not file.endswith(".safetensors") or not {"", ".", ".."}.isdisjoint(file.split("/")):
             raise WeightsError(f"{source!r}: only .safetensors files are taken from the Hub, not {file!r}.")
-        # the page of a repository shows its main branch, and so does an address that names none
-        return cls(match["repo"], file, None if page and revision in (None, "main") else revision and unquote(revision))
+        if page and revision:
+            revision = None if revision == "main" else revision.replace("%2F", "/")
+        return cls(match["repo"], file, revision)
 
 
 def fetch(source: str, folder: str | Path | None = None, sha256: str | None = None) -> Path:
@@ -176,7 +176,7 @@ def _reason(error: Exception) -> str:
 
 
 def _facts(error: Exception, address: str, sha256: str | None) -> str:
-    """Size and digest of a file, in parentheses, as far as known: the Hub may answer where its store is shut."""
+    """Size and digest of a file, in parentheses, as far as known; the Hub may answer where its store does not."""
     from huggingface_hub import errors, get_hf_file_metadata
 
     facts = []

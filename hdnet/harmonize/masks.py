@@ -31,8 +31,8 @@ def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
 def feather_mask(mask: Tensor, radius: float) -> Tensor:
     """Softens the edges of masks by a Gaussian.
 
-    A wide one is computed on cells of the mask and interpolated, so the time hardly depends on the radius; it stays
-    within 0.03 of the Gaussian.
+    A wide one is computed on cells of the mask and interpolated, so that the time hardly depends on the radius; it
+    stays within 0.05 of the Gaussian.
 
     Args:
         mask: ``[B, H, W]`` in 0..1.

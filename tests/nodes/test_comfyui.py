@@ -77,7 +77,7 @@ def test_the_nodes_are_there_under_their_names(definitions):
         "HDNetLoadModel": "Load Harmonize Model",
         "HDNetHarmonizeComposite": "Harmonize Composite",
         "HDNetCompare": "Compare Before and After",
-        "HDNetExample": "Harmonize Example",
+        "HDNetExample": "Example for Harmonize Composite",
     }
 
 
@@ -93,7 +93,7 @@ def test_the_nodes_are_found_by_other_words(definitions):
 
 def test_rare_inputs_are_advanced(definitions):
     optional = definitions["HDNetHarmonizeComposite"]["input"]["optional"]
-    assert {name for name, (_, options) in optional.items() if options.get("advanced")} == {"feather", "batch_mode"}
+    assert {name for name, (_, options) in optional.items() if options.get("advanced")} == {"batch_mode"}
 
 
 def test_help_pages_and_their_pictures_are_served(server, definitions):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -550,3 +551,31 @@ def test_every_node_has_a_help_page_with_pictures_that_exist(pack, language):
                 assert (docs / picture_path).is_file(), (page, picture_path)  # as ComfyUI looks for them
             for each in node.define_schema().inputs:
                 assert f"`{each.id}`" in text, (page, each.id)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "web" / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_no_word_of_a_help_page_is_wider_than_the_page(page):
+    """A help page is some 280 pixels wide; code is not broken between its letters."""
+    code = re.findall("`([^`]*)`", page.read_text("utf-8"))
+    assert max(len(word) for text in code for word in text.split()) <= 26
+
+
+def test_the_blueprint_shows_every_setting_and_applies_the_alpha_once():
+    """As inputs of its own, which every version shows; a background as well would apply it again."""
+    (graph,) = json.loads((ROOT / "subgraphs" / "Paste and Harmonize.json").read_text("utf-8"))["definitions"][
+        "subgraphs"
+    ]
+    names = [each["name"] for each in graph["inputs"]]
+    assert names[:3] == ["foreground", "foreground_mask", "background"]
+    assert names[3:] == ["x", "y", "scale", "strength", "feather", "resolution"]
+    node = next(each for each in graph["nodes"] if each["type"] == "HDNetHarmonizeComposite")
+    linked = {each["name"] for each in node["inputs"] if each["link"] is not None}
+    assert linked == {"image", "mask", "strength", "feather", "resolution"}
+    scaled = [each["target_id"] for each in graph["links"] if (each["origin_id"], each["origin_slot"]) == (-10, 5)]
+    assert len(scaled) == 2  # picture and alpha alike
+
+
+def test_nothing_is_promised_that_the_node_does_not_do(pack):
+    options = (ROOT / "nodes" / "harmonize_composite.py").read_text("utf-8")
+    assert "relight" not in options and "relight" not in (ROOT / "README.md").read_text("utf-8").lower()
+    assert not pack["HDNetExample"].define_schema().display_name.lower().startswith("harmonize")
