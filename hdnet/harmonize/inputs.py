@@ -116,19 +116,11 @@ def check_frames(
             )
         if image.shape[-1] == 4:
             mask = _limited_by_alpha(mask, image)
-    if len(image) > 1 and len(mask) > len(image):
-        logger.warning("There are %d masks for %d images; the last ones are not used.", len(mask), len(image))
     if reference_mask is not None:
         reference_mask = check_mask(reference_mask, "reference mask")
     for name, batch in {"masks": mask, "backgrounds": background, "reference masks": reference_mask}.items():
         if batch is not None and len(batch) > len(image) > 1:
-            logger.warning(
-                "Of %d %s for %d images the last %d are not used.",
-                len(batch),
-                name,
-                len(image),
-                len(batch) - len(image),
-            )
+            logger.warning("There are %d %s for %d images; the last ones are not used.", len(batch), name, len(image))
     return Frames(image, mask, background, reference_mask)
 
 
