@@ -34,12 +34,6 @@ def run(args) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.plot:
-        try:
-            import matplotlib  # noqa: F401
-        except ModuleNotFoundError:
-            raise ValueError("--plot needs matplotlib; install it with: pip install matplotlib") from None
-    print("This takes some minutes; --sizes, --pictures and --repeats make it shorter.", flush=True)
     report = {"machine": machine(), "repeats": args.repeats}
     print(
         f"{report['machine']}\nseconds: median (fastest-slowest) of {args.repeats}; GB: peak of a process of its own\n"

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "The mask is white where the foreground is; an alpha channel serves as a mask too, and so do the files of "
         "labelling tools, where all but class 0 is foreground. Outside the mask every pixel stays as it is; PNG, TIFF, "
         "BMP and WebP (lossless here) keep that exactly, JPEG and AVIF nearly. PNG and TIFF keep 16 bits a channel. "
-        "Pictures may have up to 128 megapixels."
+        "Pictures may have up to 128 megapixels, which take 6 GB of memory."
     )
     parser.add_argument("composite", metavar="COMPOSITE", type=Path, help="the picture with its pasted foreground")
     parser.add_argument("mask", metavar="MASK", type=Path, help="white = the foreground to change")

@@ -53,8 +53,9 @@ class HubFile:
         file, revision = match["file"] or DEFAULT_FILE, match["revision"]
         if not file.endswith(".safetensors") or not {"", ".", ".."}.isdisjoint(file.split("/")):
             raise WeightsError(f"{source!r}: only .safetensors files are taken from the Hub, not {file!r}.")
-        if page and revision:
-            revision = None if revision == "main" else revision.replace("%2F", "/")
+        # the page of a repository shows its main branch, and so does an address that names none
+        if page:
+            revision = None if revision == "main" else revision and re.sub("(?i)%2F", "/", revision)
         return cls(match["repo"], file, revision)
 
 
@@ -120,7 +121,8 @@ def _download(wanted: HubFile, cache: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     _check_reachable()
-    return Path(hf_hub_download(wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache))
+    place = {"revision": wanted.revision, "cache_dir": cache, "etag_timeout": METADATA_TIMEOUT}
+    return Path(hf_hub_download(wanted.repo, wanted.file, **place))
 
 
 def _check_reachable() -> None:
@@ -180,7 +182,7 @@ def _facts(error: Exception, address: str, sha256: str | None) -> str:
     from huggingface_hub import errors, get_hf_file_metadata
 
     facts = []
-    if not isinstance(error, errors.LocalEntryNotFoundError):  # else it did not answer before
+    if not isinstance(error, (errors.LocalEntryNotFoundError, ConnectionError)):  # else it did not answer before
         with suppress(Exception):
             found = get_hf_file_metadata(address, timeout=METADATA_TIMEOUT)
             facts = [f"{found.size:,} bytes"] if found.size else []

@@ -120,8 +120,6 @@ def check_frames(
             )
         if image.shape[-1] == 4:
             mask = _limited_by_alpha(mask, image)
-    if len(image) > 1 and len(mask) > len(image):
-        logger.warning("There are %d masks for %d images; the last ones are not used.", len(mask), len(image))
     if reference_mask is not None:
         reference_mask = check_mask(reference_mask, "reference mask")
     for name, batch in {"masks": mask, "backgrounds": background, "reference masks": reference_mask}.items():
