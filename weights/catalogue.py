@@ -48,8 +48,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite",
             file="hdnet_lite.safetensors",
-            size=2618564,
-            sha256="9fe4793f2c91c2815139b5c32146f31a515ebc730020fe114a04add5b3b1711a",
+            size=2998020,
+            sha256="864db72c186813e33f39c9eaa26bde7380fb2754ee8ca80879b78817fe49ee36",
             architecture="hdnet-lite",
             licence="MIT",
             paper=PAPER,
