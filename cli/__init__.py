@@ -103,9 +103,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
 
 class _Version(argparse.Action):
     def __call__(self, parser, *_) -> None:
-        from importlib.metadata import version
+        from .. import __version__
 
-        print(f"harmonize-composite {version('harmonize-composite')}")
+        print(f"harmonize-composite {__version__}")
         parser.exit()
 
 
