@@ -357,7 +357,7 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_is_intact(small, un
     before = (folder / "checkpoint.pt").read_bytes()
     assert end_of(start(train_and_die, small, folder, True, None, True)) == -signal.SIGKILL
     assert (folder / "checkpoint.pt").read_bytes() == before
-    assert list(folder.glob(".checkpoint.pt.*"))  # the part that was written
+    assert list(folder.glob(".*.part"))  # the part that was written
     assert train(small, folder, resume=True)
     assert not list(folder.glob(".*"))
     assert_same_run(folder, uninterrupted)
@@ -437,8 +437,8 @@ def test_two_processes_with_half_the_batch_match_one_with_all_of_it(small, tmp_p
     assert largest_difference(alone["network"], initial_network(options).state_dict()) > 1e-3
     for name in ("two", "accumulated"):
         same, parts = checkpoint(tmp_path / name)
-        assert largest_difference(parts["network"], alone["network"]) < 1e-5
-        assert largest_difference(parts["average"], alone["average"]) < 1e-5
+        assert largest_difference(parts["network"], alone["network"]) < 1e-4
+        assert largest_difference(parts["average"], alone["average"]) < 1e-4
         assert (same.step, same.position) == (progress.step, progress.position)
         assert same.fmse == pytest.approx(progress.fmse, rel=1e-3)
 

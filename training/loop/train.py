@@ -194,11 +194,12 @@ class Run:
     def _loss(self, output: Tensor, composite: Tensor, mask: Tensor, real: Tensor) -> Tensor:
         options = self.options
         weights = emphasis(composite, real, mask, options.emphasis) if options.emphasis else None
-        loss = foreground_mse(blend(output, composite, mask), real, mask, weights)
+        more = () if weights is None else (weights,)
+        loss = foreground_mse(blend(output, composite, mask), real, mask, *more)
         if options.affine_loss:
             mapped = affine_part(output, composite, mask)
             loss = torch.lerp(
-                loss, foreground_mse(blend(mapped, composite, mask), real, mask, weights), options.affine_loss
+                loss, foreground_mse(blend(mapped, composite, mask), real, mask, *more), options.affine_loss
             )
         return loss
 

@@ -45,7 +45,7 @@ def film(harmonize):
         truth.append((picture[seen] * brightness + noise).clamp(0, 1))
         masks.append(mask[seen])
     shot, masks, truth = map(torch.stack, (shot, masks, truth))
-    results = {mode: harmonize(shot, masks, consistency=mode) for mode in ("per_frame", "smooth")}
+    results = {mode: harmonize(shot, masks, consistency=mode, foreground="pasted") for mode in ("per_frame", "smooth")}
     return shot, masks, truth, results
 
 
@@ -96,6 +96,6 @@ def test_a_cut_is_not_blurred_into_what_follows_an_empty_stretch(harmonize):
     frames = torch.cat((picture.expand(4, -1, -1, -1), (0.5 * picture).expand(28, -1, -1, -1)))
     masks = mask.expand(32, -1, -1).clone()
     masks[4:28] = 0
-    result = harmonize(frames, masks, consistency="smooth")
-    alone = harmonize(frames[28:], masks[28:], consistency="smooth")
+    result = harmonize(frames, masks, consistency="smooth", foreground="pasted")
+    alone = harmonize(frames[28:], masks[28:], consistency="smooth", foreground="pasted")
     torch.testing.assert_close(result[28:], alone, rtol=0, atol=1e-4)

@@ -155,7 +155,7 @@ def test_published_local_dynamics_are_those_of_the_code(case):
 
 @pytest.mark.parametrize("neighbours", [1, 4])
 def test_local_dynamics_do_not_depend_on_how_the_search_is_cut_into_blocks(monkeypatch, neighbours):
-    from harmonize_composite.hdnet.network.hdnet import local_dynamics
+    from harmonize_composite.hdnet.network import local_dynamics
 
     torch.manual_seed(0)
     x = torch.randn(2, 4, 12, 10, dtype=F64)
