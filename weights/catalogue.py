@@ -48,8 +48,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite",
             file="hdnet_lite.safetensors",
-            size=2618060,
-            sha256="db2fa64ad21bc232c0e397a0069cc9ba2e4f81c39b8fe7439866f2f2d81a6630",
+            size=2618348,
+            sha256="abcc8cf31cfc9151257004b5ce8aa5cfe811960cc620ea706cc102196990d80f",
             architecture="hdnet-lite",
             licence="MIT",
             paper=PAPER,
@@ -58,8 +58,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite-scene",
             file="hdnet_lite_scene.safetensors",
-            size=2998348,
-            sha256="473be69d64a34a877eb37304901200a58e3967d852c152ddcb2666cb97687f40",
+            size=2997908,
+            sha256="6c5e4062828a85831ed06e742a73a8ae6d01b7c4382f8d4c81f953ffa1e6e214",
             architecture="hdnet-lite",
             licence="MIT",
             paper=PAPER,
