@@ -1,10 +1,10 @@
 """Does the rim of a composite tell the object's true colours? A probe of what weights are judged on.
 
 Around an object a photograph mixes its colours into the background, and JPEG spreads its chroma over 16 pixels. Where
-the object is then recoloured in its place, the answer stands beside the mask, and a network that reads it there scores well and
-is of no use on real pastes. A mask that holds some background tells it inside: recoloured background beside the true
-one. The probe is a ridge regression of the true change of colours, on pictures that it was not fitted on, from mean
-and deviation of object and background and the mean colours of five shells on each side of the mask's edge:
+the object is then recoloured in its place, the answer stands beside the mask, and a network that reads it there scores
+well and is of no use on real pastes. A mask that holds some background tells it inside: recoloured background beside
+the true one. The probe is a ridge regression of the true change of colours, on pictures that it was not fitted on, from
+mean and deviation of object and background and the mean colours of five shells on each side of the mask's edge:
 
 - beyond: 20 to 40 pixels outside, which no trace reaches, and 6 to 10 inside;
 - outer rim: 1 to 5 pixels outside, and 6 to 10 inside;
