@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..files.text import printable
-from .arguments import count
+from .arguments import count, strength
 
 PROTOCOLS = ("real-background", "composite-background")
 KINDS = ("camera", "pasted", "inpainted", "recoloured")
@@ -51,14 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=KINDS,
         help="judge as in use: composites of photographs at full size, without traces of the object beside the mask "
         "(camera: another camera and light; pasted: another object's colours), inpainted regions, or recoloured in "
-        "place; implies --size full and the protocol composite-background",
+        "place; implies --size full, the protocol composite-background and --harmonious",
     )
     parser.add_argument(
         "--split",
         choices=("choose", "quote"),
         default="choose",
-        help="for --kind: photographs to choose weights by, or those kept back for figures to quote "
+        help="of the photographs held out: those to choose weights by, or those kept back for figures to quote "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--strength", type=strength, default=1.0, metavar="S", help="as in 'harmonize image', 0 to 2 (default: 1)"
+    )
+    parser.add_argument(
+        "--foreground",
+        choices=("auto", "pasted", "edited"),
+        help="as in 'harmonize image' (default: auto; on squares pasted, the network alone)",
     )
     parser.add_argument("--report", type=Path, metavar="OUT.json", help="write the figures as JSON")
     parser.add_argument("--csv", type=Path, metavar="OUT.csv", help="write the figures of every picture")
@@ -102,14 +110,14 @@ def run(args: argparse.Namespace) -> int:
     from ..weights import load_network
 
     if args.kind:
-        args.size, args.protocol = "full", "composite-background"
+        args.size, args.protocol, args.harmonious = "full", "composite-background", True
     resolution = args.resolution or (256 if args.size == "full" else "native")
     cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit, args.kind or "", args.split)
     cases = [with_mask_error(case, args.mask_error) for case in cases]
     network = load_network(args.weights, device=args.device or _best_device())
     # the paper's protocol judges the network alone
-    options = {} if args.size == "full" else {"foreground": "pasted"}
-    harmonize = by_network(Harmonizer(network), resolution, **options)
+    foreground = args.foreground or ("auto" if args.size == "full" else "pasted")
+    harmonize = by_network(Harmonizer(network), resolution, foreground=foreground, strength=args.strength)
     methods = {NETWORK: harmonize} | (BASELINES if args.baselines else {})
 
     def progress(results):
@@ -121,6 +129,8 @@ def run(args: argparse.Namespace) -> int:
     report = summarise(
         scores, failures, weights=args.weights, protocol=args.protocol, size=args.size, resolution=resolution
     )
+    if args.kind:
+        report |= {"kind": args.kind, "split": args.split}
     if args.mask_error:
         report["mask_error"] = args.mask_error
     if args.harmonious:

@@ -1,10 +1,17 @@
 """Judging as in use: composites without traces, fixed by their seed; strata, agreement and the rule in closed form."""
 
+import argparse
+import io
+import json
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from harmonize_composite.cli import evaluate as evaluate_command
+from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.acting import ActingRule
 from harmonize_composite.training.data.photos import Photographs
 from harmonize_composite.training.evaluation.calibrate import _outcome, fit_rule
@@ -12,6 +19,7 @@ from harmonize_composite.training.evaluation.evaluate import Case, Score, evalua
 from harmonize_composite.training.evaluation.in_use import KINDS, cases_in_use, random_region, without_traces
 from harmonize_composite.training.evaluation.metrics import Metrics, speckle
 from harmonize_composite.training.evaluation.report import NETWORK, summarise
+from harmonize_composite.weights import save_network
 
 cv2 = pytest.importorskip("cv2")
 
@@ -62,6 +70,30 @@ def test_nothing_of_the_object_shows_beside_its_mask():
     assert (clean[kept] == (255, 0, 255)).all() and kept.sum() > 0.8 * inside.sum()
     outside = clean[~kept].astype(int)
     assert (outside[:, 1] > 25).all()  # the scene has green of at least 40, the object none
+
+
+def test_jpeg_carries_no_colour_of_the_object_past_its_rim():
+    picture, inside = photograph(5)
+    redder = np.where(inside[..., None], picture + np.float64([70, -30, -30]), picture).clip(0, 255).astype(np.uint8)
+
+    def stored(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=82, subsampling="4:2:0")
+        return np.asarray(Image.open(file))
+
+    ring = ~inside & (distance_transform_edt(~inside) <= 4)
+    (one, kept), (other, _) = (without_traces(stored(each), inside) for each in (picture, redder))
+    assert np.abs(stored(picture)[ring] - np.float64(stored(redder)[ring])).mean() > 5
+    assert np.abs(one[~kept] - np.float64(other[~kept])).mean() < 0.3
+    assert np.abs(one[ring] - np.float64(other[ring])).mean() < 1
+
+
+def test_an_object_at_the_border_is_not_cut_there():
+    picture, inside = photograph(2)
+    inside = np.roll(inside, -90, axis=0)
+    inside[90:] = False
+    kept = without_traces(picture, inside)[1]
+    assert kept[0].any() and (kept[0] == kept[3]).mean() > 0.9
 
 
 def test_regions_are_of_use():
@@ -139,3 +171,44 @@ def test_speckle_counts_dots_and_no_constant_offset():
     far = before.copy()
     far[32, 32] += 60
     assert speckle(before, far, mask) == 0
+
+
+def tiny_photographs(root, count):
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for number in range(count):
+        Image.new("RGB", (4, 4), (number % 256, 0, 0)).save(root / "images" / f"{number}.png")
+        Image.new("L", (4, 4), 255).save(root / "masks" / f"{number}.png")
+
+
+def names(root, split):
+    return {path.stem for path in Photographs(root, split).pictures}
+
+
+def test_what_is_held_out_without_a_manifest_has_two_halves(tmp_path):
+    tiny_photographs(tmp_path, 400)
+    held_out, choose, quote = (names(tmp_path, split) for split in ("val", "choose", "quote"))
+    assert choose | quote == held_out and not choose & quote
+    assert min(len(choose), len(quote)) > 0.25 * len(held_out)
+
+
+def test_a_test_split_of_a_manifest_is_the_one_to_quote(tmp_path):
+    tiny_photographs(tmp_path, 90)
+    rows = [f"{n},{('train', 'val', 'test')[n % 3]}" for n in range(90)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,split", *rows]))
+    assert names(tmp_path, "choose") == {str(n) for n in range(1, 90, 3)}
+    assert names(tmp_path, "quote") == {str(n) for n in range(2, 90, 3)}
+
+
+def test_the_command_says_what_it_judged_on(photographs, tmp_path, capsys):
+    torch.manual_seed(0)
+    save_network(HDNet(HDNetConfig(base_channels=2)), tmp_path / "w.safetensors", {})
+    parser = argparse.ArgumentParser()
+    evaluate_command.add_arguments(parser)
+    options = ["--weights", tmp_path / "w.safetensors", "--report", tmp_path / "r.json", "--foreground", "pasted"]
+    arguments = [photographs, "--kind", "camera", "--split", "quote", "--limit", 3, *options]
+    assert evaluate_command.run(parser.parse_args([str(each) for each in arguments])) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["kind"], report["split"], report["n"], report["size"]) == ("camera", "quote", 3, "full")
+    assert report["harmonious"]["n"] == 3 and report["harmonious"]["fmse"] > 0
+    assert capsys.readouterr().out.startswith("camera (quote): ")

@@ -50,7 +50,8 @@ class Photographs:
     Args:
         root: folder with `images/` and `masks/`.
         split: "train"; "val", what is held out; or one half of that: "choose", by which weights are chosen, or
-            "quote", for figures to quote; or "all".
+            "quote", for figures to quote; or "all". Where a manifest has a split "test", "quote" is that, and
+            "choose" is its "val".
         augmentation: what `sample` may change beside the colours.
         untouched: share of its pairs whose composite is the photograph itself, so that a
             network also learns to leave a harmonious picture alone.
@@ -302,11 +303,12 @@ def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Pat
     if manifest.is_file():
         known = {key(name): name for name in names}
         rows = [row | {"id": _named(row["id"], known)} for row in read_table(manifest, {"id", "split"})]
-        here = "val" if split in HALVES else split
-        wanted = {row["id"] for row in rows if _SPLITS.get(row["split"].lower(), row["split"]) == here}
+        rows = [row | {"split": _SPLITS.get(row["split"].lower(), row["split"])} for row in rows]
+        if any(row["split"] == "test" for row in rows):
+            split = {"choose": "val", "quote": "test"}.get(split, split)
+        wanted = {row["id"] for row in rows if row["split"] == ("val" if split in HALVES else split)}
         groups = {row["id"]: row.get("group") or row["id"] for row in rows}
-        wanted = _half(wanted & names, split, masks, groups)
-        return sorted(names & wanted)
+        return sorted(_half(wanted & names, split, masks, groups))
     # Apart, so that what is held out has masks.
     validation = held_out(masks, VALIDATION_SHARE) | held_out(names - masks.keys(), VALIDATION_SHARE)
     if split == "train":
@@ -324,5 +326,7 @@ def _half(names: Set[str], split: str, masks: dict[str, list[Path]], groups: dic
     """One half of the held-out names, the members of a group on one side; all of them where that would be too few."""
     if split not in HALVES or len(names & masks.keys()) < FEWEST_TO_HALVE:
         return names
-    kept_back = held_out((groups.get(name, name) for name in names), 0.5)
-    return {name for name in names if (groups.get(name, name) in kept_back) == (split == "quote")}
+    # Without groups, all these names have a hash below VALIDATION_SHARE; another one halves them.
+    keys = {name: groups.get(name, f"quote {name}") for name in names}
+    kept_back = held_out(keys.values(), 0.5)
+    return {name for name in names if (keys[name] in kept_back) == (split == "quote")}

@@ -24,7 +24,7 @@ def find_cases(
         size: Of the square that pictures are resized to; None keeps their own size.
         limit: At most this many pairs; the first of each subset, evenly. Of photographs, the number of composites.
         kind: Of the composites of photographs, as they are in use, see `in_use`; "" for those of training.
-        split: Of the photographs, for a kind: "choose", by which weights are chosen, or "quote", for figures to quote.
+        split: Of the photographs: "choose", by which weights are chosen, or "quote", for figures to quote.
 
     Raises:
         ValueError: If the folder is laid out in neither way, or files are missing (all are named at once).
@@ -35,7 +35,7 @@ def find_cases(
     if (root / "images").is_dir() and (root / "masks").is_dir():
         if kind:
             return cases_in_use(Photographs(root, split), kind, limit or COUNT)
-        return validation_cases(Photographs(root, "val"), limit or VALIDATION_PAIRS, size)
+        return validation_cases(Photographs(root, split), limit or VALIDATION_PAIRS, size)
     if kind:
         raise ValueError(f"{root}: --kind makes composites of photographs, which need images/ and masks/.")
     cases = [Case(pair.name, pair.subset, lambda pair=pair: pair.load(size)) for pair in find_pairs(root, "test")]

@@ -89,7 +89,8 @@ def tables(report: dict) -> str:
     size = report["size"] if report["size"] == "full" else f"{report['size']}×{report['size']}"
     count = "1 pair" if report["n"] == 1 else f"{report['n']} pairs"
     title = f"{report['weights']}, {count}, {size}, {report['protocol']}"
-
+    if kind := report.get("kind"):
+        title = f"{kind} ({report['split']}): {title}"
     if error := report.get("mask_error"):
         title += f", masks {'grown' if error > 0 else 'shrunk'} by {abs(error)} px"
 
