@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files.text import printable
 
@@ -20,6 +20,7 @@ MOST = 1_000_000
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the commands that harmonize."""
     parser.add_argument(
         "--weights",
         metavar="W",
@@ -74,7 +75,7 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
 
     harmonizer = Harmonizer(load_network(args.weights, device=device_of(args.device), precision=args.precision))
 
-    def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
+    def harmonize(picture: Tensor, mask: Tensor, **others: Any) -> Tensor:
         mask = 1 - mask if args.invert_mask else mask
         given = picture
         if others.get("background") is None:
