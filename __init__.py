@@ -6,6 +6,8 @@ ComfyUI loads this file, so it imports nothing until it is asked for the nodes o
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from comfy_api.latest import ComfyExtension
+
     from .hdnet import Harmonizer, HDNet, HDNetConfig
     from .weights import load_network
 
@@ -18,7 +20,7 @@ _ROOMS = {"Harmonizer": ".hdnet", "HDNet": ".hdnet", "HDNetConfig": ".hdnet", "l
 __all__ = ["WEB_DIRECTORY", "HDNet", "HDNetConfig", "Harmonizer", "__version__", "comfy_entrypoint", "load_network"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name == "__version__":
         return _version()
     if name not in _ROOMS:
@@ -43,7 +45,7 @@ def _version() -> str:
     return version("harmonize-composite")
 
 
-async def comfy_entrypoint():
+async def comfy_entrypoint() -> "ComfyExtension":
     """Returns the pack's nodes to ComfyUI."""
     try:
         from .nodes import HarmonizeCompositeExtension

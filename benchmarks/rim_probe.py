@@ -35,6 +35,7 @@ RIDGES = 10.0 ** np.arange(-1, 5)
 
 
 def main() -> None:
+    """Prints what each view predicts, for each kind of composite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="photographs with masks")
     parser.add_argument("--split", default="train", help="photographs: train, choose or quote (default: %(default)s)")

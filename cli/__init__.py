@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import NoReturn
 
 from ..files.text import printable
 
@@ -79,7 +80,7 @@ class _OneLine(logging.Formatter):
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
@@ -102,7 +103,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    def __call__(self, parser, *_) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from .. import __version__
 
         print(f"harmonize-composite {__version__}")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files.text import printable
 
@@ -20,6 +20,7 @@ MOST = 1_000_000
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the commands that harmonize."""
     parser.add_argument(
         "--weights",
         metavar="W",
@@ -62,6 +63,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Declares `--workers`."""
     parser.add_argument("--workers", type=count, metavar="N", help="jobs at a time (default: one a core)")
 
 
@@ -74,7 +76,7 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
 
     harmonizer = Harmonizer(load_network(args.weights, device=device_of(args.device), precision=args.precision))
 
-    def harmonize(picture: Tensor, mask: Tensor, **others: Tensor | None) -> Tensor:
+    def harmonize(picture: Tensor, mask: Tensor, **others: Any) -> Tensor:
         mask = 1 - mask if args.invert_mask else mask
         given = picture
         if others.get("background") is None:
@@ -139,6 +141,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def device_of(name: str | None) -> str:
+    """The device to use; ValueError where it cannot be used here."""
     import torch
 
     if name is None:
@@ -151,12 +154,14 @@ def device_of(name: str | None) -> str:
 
 
 def resolution(text: str) -> int | str:
+    """A working resolution: 64 to 4096 pixels, or "native"."""
     if text == "native" or (text.isdecimal() and 64 <= int(text) <= 4096):
         return text if text == "native" else int(text)
     raise argparse.ArgumentTypeError(f"must be 64 to 4096 pixels, or native, not {text!r}")
 
 
 def strength(text: str) -> float:
+    """A strength, 0 to 2."""
     try:
         value = float(text)
     except ValueError:
@@ -167,6 +172,7 @@ def strength(text: str) -> float:
 
 
 def count(text: str) -> int:
+    """A whole number of 1 or more."""
     if not text.isdecimal() or not 1 <= int(text) <= MOST:
         raise argparse.ArgumentTypeError(f"a whole number of 1 to {MOST} expected, not '{text}'")
     return int(text)

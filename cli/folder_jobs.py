@@ -106,7 +106,7 @@ def harmonize_folder(
 
 def _ahead(start: Callable[[Item], Future], items: Iterable[Item]) -> Iterator[tuple[Item, Future]]:
     """Starts up to DEPTH items before they are asked for."""
-    waiting = deque()
+    waiting: deque[tuple[Item, Future]] = deque()
     for item in items:
         waiting.append((item, start(item)))
         if len(waiting) > DEPTH:
@@ -124,6 +124,6 @@ def _read(job: Job) -> tuple[Tensor, Tensor, PictureInfo]:
 
 
 def _failed(error: Exception) -> Future:
-    future = Future()
+    future: Future = Future()
     future.set_exception(error)
     return future

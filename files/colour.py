@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from .metadata import PictureInfo
 
+    _Profile = io.BytesIO | ImageCms.core.CmsProfile
+
 logger = logging.getLogger(__name__)
 
 # Chromaticities x, y of red, green, blue and white.
@@ -48,7 +50,10 @@ def _rec_709(value: np.ndarray) -> np.ndarray:
 
 
 def _power(gamma: float) -> Transfer:
-    return lambda value: value**gamma
+    def transfer(value: np.ndarray) -> np.ndarray:
+        return value**gamma
+
+    return transfer
 
 
 TRANSFERS = {  # by their number in ITU-T H.273; 16 and 18 (PQ, HLG) are brighter than white
@@ -111,17 +116,17 @@ def profile_of(info: PictureInfo) -> bytes | None:
     """The ICC profile of a picture's values, of RGB or of grey; None means sRGB."""
     said = dict(info.chunks)
     if b"cICP" in said and len(said[b"cICP"]) == 4:
-        primaries, transfer = said[b"cICP"][:2]
-        if (primaries, transfer) == (1, 13):
+        primaries, number = said[b"cICP"][:2]
+        if (primaries, number) == (1, 13):
             return None
-        if primaries in PRIMARIES and transfer in TRANSFERS:
-            return build_profile(PRIMARIES[primaries], TRANSFERS[transfer], f"cICP {primaries} {transfer}")
-        logger.warning("A picture's colours are of a kind (cICP %d, %d) that is taken for sRGB.", primaries, transfer)
+        if primaries in PRIMARIES and number in TRANSFERS:
+            return build_profile(PRIMARIES[primaries], TRANSFERS[number], f"cICP {primaries} {number}")
+        logger.warning("A picture's colours are of a kind (cICP %d, %d) that is taken for sRGB.", primaries, number)
         return None
     if info.icc_profile or b"sRGB" in said or not {b"gAMA", b"cHRM"} & said.keys():
         return info.icc_profile
     gamma = int.from_bytes(said.get(b"gAMA", b""), "big") or USUAL_GAMMA
-    chromaticities = REC_709
+    chromaticities: tuple[float, ...] = REC_709
     if len(said.get(b"cHRM", b"")) == 32:
         x_white, y_white, *others = (each / 100_000 for each in struct.unpack(">8I", said[b"cHRM"]))
         chromaticities = (*others, x_white, y_white)
@@ -163,16 +168,20 @@ def convert(picture: Tensor, source: bytes | None, target: bytes | None) -> Tens
     levels = (values.clip(0, 1) * 255).round()
     image = Image.fromarray(levels.astype(np.uint8))
     try:
-        converted = ImageCms.profileToProfile(
-            image.getchannel(0) if is_grey(source) else image,
-            *(io.BytesIO(each) if each else ImageCms.createProfile("sRGB") for each in (source, target)),
-            outputMode="L" if is_grey(target) else "RGB",
-        )
+        before, after = (io.BytesIO(each) if each else ImageCms.createProfile("sRGB") for each in (source, target))
+        image = image.getchannel(0) if is_grey(source) else image
+        converted = _convert_profile(image, before, after, mode="L" if is_grey(target) else "RGB")
     except (ImageCms.PyCMSError, OSError):
         logger.warning("A colour profile could not be used; the colours are taken without it.")
         return picture
     colours = (np.asarray(converted.convert("RGB"), np.float32) + (values * 255 - levels)) / 255
     return torch.cat((torch.from_numpy(colours.clip(0, 1))[None], picture[..., 3:]), -1)
+
+
+def _convert_profile(image: Image.Image, source: _Profile, target: _Profile, mode: str) -> Image.Image:
+    converted = ImageCms.profileToProfile(image, source, target, outputMode=mode)
+    assert converted is not None  # it is None only for a conversion in place
+    return converted
 
 
 def join(
@@ -209,6 +218,7 @@ def join(
 def to_srgb(picture: Image.Image, profile: bytes | None = None) -> Image.Image:
     """A picture in sRGB: CMYK and Lab through their own profile, others through ``profile``, where there is one."""
     own = picture.info.get("icc_profile")
+    source: _Profile
     if picture.mode == "LAB":
         source = ImageCms.createProfile("LAB")
     elif own and picture.mode == "CMYK":
@@ -219,7 +229,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None = None) -> Image.Image:
     else:
         return picture
     try:
-        return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return _convert_profile(picture, source, ImageCms.createProfile("sRGB"), mode="RGB")
     except (ImageCms.PyCMSError, OSError):
         if picture.mode == "LAB":
             raise

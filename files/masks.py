@@ -82,17 +82,19 @@ def _alpha(picture: Image.Image, bits: int, path: str | Path) -> np.ndarray | No
 def _names_classes(picture: Image.Image) -> bool:
     """Whether a palette's entries are classes: the first is black and there are colours."""
     palette = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    used = palette[[number for _, number in picture.getcolors(256) if number < len(palette)]]
+    numbers = np.unique(np.asarray(picture))
+    used = palette[numbers[numbers < len(palette)]]
     return not palette[0].any() and bool((used != used[:, :1]).any())
 
 
 def _from_colours(picture: Image.Image, is_jpeg: bool) -> tuple[np.ndarray, str]:
     rgb = picture.convert("RGB")
     coarse = ImageOps.posterize(rgb, 2) if is_jpeg else rgb
-    colours = coarse.getcolors(MOST_COLOURS_OF_JPEG if is_jpeg else MOST_COLOURS) or []
-    has_colour = any(max(each) - min(each) > 8 for _, each in colours)
-    if has_colour and (0, 0, 0) in (each for _, each in colours):
-        return np.asarray(coarse).any(-1), "its colours are taken for classes; everything but black is foreground."
+    found = coarse.getcolors(MOST_COLOURS_OF_JPEG if is_jpeg else MOST_COLOURS) or []
+    colours = [each for _, each in found if isinstance(each, tuple)]  # of RGB, every one is
+    has_colour = any(max(each) - min(each) > 8 for each in colours)
+    if has_colour and (0, 0, 0) in colours:
+        return np.asarray(coarse).max(-1) > 0, "its colours are taken for classes; everything but black is foreground."
     grey = picture if picture.mode in ("1", "L") else rgb
     values = np.asarray(grey.convert("L"), np.float32)
     if (labels := _from_labels(values)) is not None:
@@ -123,7 +125,7 @@ def _from_numbers(values: np.ndarray, path: str | Path) -> tuple[np.ndarray, str
             return labels
         if lowest == 0 < highest and ((values == 0) | (values == highest)).all():
             return values > 0, ""
-        full = 255 if highest <= 255 else 65535
+        full: float = 255 if highest <= 255 else 65535
     else:
         full = 255 if 128 < highest <= 255 else 1.001  # resampling may leave a little more than 1
     if lowest < 0 or highest > full:

@@ -74,7 +74,8 @@ class Masks:
     """
 
     def __init__(self, paths: Iterable[Path]):
-        self._named, self._said = {}, {}
+        self._named: dict[str, Path] = {}
+        self._said: dict[str, Path] = {}
         for path in paths:
             self._named.setdefault(key(path.stem), path)
             for picture in pictured_by(path.stem):
@@ -92,7 +93,8 @@ class Masks:
 
 def parted(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Pictures and masks that lie in one folder: a mask is named after a picture beside it, as in NAME_mask."""
-    pictures, masks = [], []
+    pictures: list[Path] = []
+    masks: list[Path] = []
     paths = list(paths)
     stems = {key(path.stem) for path in paths} | {key(path.name) for path in paths}
     for path in paths:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from . import sixteen_bits
 from .errors import PictureError
@@ -102,11 +102,12 @@ def _is_grey(picture: Image.Image) -> bool:
     return picture.mode in GREY_MODES or (sixteen_bits.unpacker(picture) or picture.mode).startswith(("I;16", "LA"))
 
 
-def _bits(picture: Image.Image, path: Path, beginning: bytes) -> int:
+def _bits(picture: ImageFile.ImageFile, path: Path, beginning: bytes) -> int:
     """Bits a channel that are kept, 8 or 16; a warning where the file has more."""
     if sixteen_bits.unpacker(picture) or picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return 16
-    if picture.format == "TIFF" and 16 in picture.tag_v2.get(BITS_PER_SAMPLE, ()):  # Pillow takes these for 8 bits
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and 16 in picture.tag_v2.get(BITS_PER_SAMPLE, ()):
+        # Pillow takes these for 8 bits
         raise PictureError(f"{path}: its 16 bits are stored channel after channel; save it interleaved.")
     deeper = False
     if picture.format == "AVIF":

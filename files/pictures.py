@@ -7,7 +7,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -39,7 +39,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 # TIFF stays uncompressed: compressed, libtiff refuses EXIF.
-FORMATS = {
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -102,7 +102,7 @@ def _deep_grey(picture: Image.Image, path: str | Path) -> np.ndarray:
     """Grey of 16 bits, or of floating point in 0..1."""
     values = np.asarray(picture).astype(np.float32)
     if picture.mode != "F":
-        values = values / 65535
+        values /= 65535
     if not np.isfinite(values).all():
         raise PictureError(f"{path}: the picture holds NaN or infinite values.")
     if values.min() < 0 or values.max() > 1:
@@ -141,7 +141,7 @@ def save_picture(picture: Tensor, path: str | Path, info: PictureInfo | None = N
         grey = values[..., :3].mean(-1, keepdims=True)
         values = np.concatenate((grey, values[..., 3:]), -1) if kind in GREY_WITH_ALPHA else grey
 
-    about = {"exif": info.exif, "icc_profile": info.icc_profile, "dpi": info.dpi, "xmp": info.xmp}
+    about: dict[str, Any] = {"exif": info.exif, "icc_profile": info.icc_profile, "dpi": info.dpi, "xmp": info.xmp}
     if kind == "PNG":
         del about["xmp"]
         about["pnginfo"] = png_texts(info)

@@ -52,7 +52,7 @@ def encode(levels: np.ndarray, more: list[tuple[bytes, bytes]]) -> bytes:
     rows[0, 1:] = stored[0]
     np.subtract(stored[1:], stored[:-1], out=rows[1:, 1:])
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((16, COLOUR_TYPES[channels], 0, 0, 0))
-    pixels = zlib.compress(rows, COMPRESSION)
+    pixels = zlib.compress(rows.data, COMPRESSION)
     return SIGNATURE + b"".join(_chunk(*each) for each in [(b"IHDR", header), *more, (b"IDAT", pixels), (b"IEND", b"")])
 
 

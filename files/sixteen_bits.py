@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, TiffTags
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, TiffTags
 
 from . import png
 from .errors import PictureError
@@ -26,7 +27,7 @@ def unpacker(picture: Image.Image) -> str | None:
     Args:
         picture: Opened, not loaded yet.
     """
-    if not picture.tile or picture.mode.startswith("I"):
+    if not isinstance(picture, ImageFile.ImageFile) or not picture.tile or picture.mode.startswith("I"):
         return None
     arguments = picture.tile[0][3]
     name = arguments if isinstance(arguments, str) else arguments[0] if arguments else ""
@@ -43,7 +44,7 @@ def read(path: str | Path) -> np.ndarray:
         PictureError: Its bytes are laid out in a way that is not read.
     """
     with Image.open(path) as picture:
-        name = unpacker(picture)
+        name = unpacker(picture) or ""
     if name == _GREY_WITH_ALPHA:
         four = _decode(path, "RGBA")
         return four[..., ::2] * np.uint16(256) + four[..., 1::2]
@@ -77,7 +78,7 @@ def _unpremultiplied(levels: np.ndarray) -> np.ndarray:
     return np.concatenate((colours.clip(0, 65535).round(), alpha), -1).astype(np.uint16)
 
 
-def encode_png(levels: np.ndarray, about: dict) -> bytes:
+def encode_png(levels: np.ndarray, about: dict[str, Any]) -> bytes:
     """A PNG.
 
     Args:
@@ -89,7 +90,7 @@ def encode_png(levels: np.ndarray, about: dict) -> bytes:
     return png.encode(levels, png.chunks(without_pixels.getvalue())[1:])
 
 
-def encode_tiff(levels: np.ndarray, about: dict) -> bytes:
+def encode_tiff(levels: np.ndarray, about: dict[str, Any]) -> bytes:
     """An uncompressed TIFF; see :func:`encode_png`. Grey with alpha is written as RGBA, which more programs read."""
     if levels.shape[-1] == 2:
         levels = levels[..., (0, 0, 0, 1)]

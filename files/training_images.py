@@ -16,6 +16,9 @@ from .opening import open_picture
 
 __all__ = ["PictureError", "read_mask", "read_rgb", "resize_mask", "resize_picture", "save_image"]
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture, in pixels, as Pillow has it."""
+
 EXTENSIONS = ENDINGS
 MASK_EXTENSIONS = (*EXTENSIONS, ".gif")
 
@@ -36,12 +39,12 @@ def read_mask(path: Path) -> Image.Image:
     return Image.fromarray(np.where(values > 0.5, np.uint8(255), np.uint8(0)))
 
 
-def resize_picture(picture: Image.Image, size: int, box=None) -> Image.Image:
+def resize_picture(picture: Image.Image, size: int, box: Box | None = None) -> Image.Image:
     """`box` of a picture as `size`x`size`, bicubic, as in the paper's evaluation."""
     return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
-def resize_mask(mask: Image.Image, size: int, box=None) -> Image.Image:
+def resize_mask(mask: Image.Image, size: int, box: Box | None = None) -> Image.Image:
     """`box` of a mask as `size`x`size`, nearest, as in the paper's evaluation."""
     return mask.resize((size, size), Image.Resampling.NEAREST, box=box)
 

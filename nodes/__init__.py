@@ -13,8 +13,10 @@ class HarmonizeCompositeExtension(ComfyExtension):
     """What the pack adds to ComfyUI."""
 
     async def on_load(self) -> None:
+        """Makes the folder of models known."""
         register_model_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """The nodes."""
         register_model_folder()  # older cores do not call on_load
         return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample]

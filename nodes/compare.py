@@ -10,8 +10,11 @@ LAYOUTS = ("side by side", "wipe")
 
 
 class HDNetCompare(io.ComfyNode):
+    """Shows two images beside each other."""
+
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
+        """What ComfyUI shows of the node."""
         return io.Schema(
             node_id="HDNetCompare",
             display_name="Compare Before and After",
@@ -35,7 +38,8 @@ class HDNetCompare(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, before, after, layout, position) -> io.NodeOutput:
+    def execute(cls, before: torch.Tensor, after: torch.Tensor, layout: str, position: float) -> io.NodeOutput:
+        """Returns both in one image, see `compare`."""
         check_connected(before=before, after=after)
         if layout not in LAYOUTS:
             raise ValueError(f"The layout must be one of {', '.join(LAYOUTS)}, not {layout!r}.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -11,7 +12,7 @@ from comfy_api.latest import io
 logger = logging.getLogger(__name__)
 
 
-def patched(network: torch.nn.Module):
+def patched(network: torch.nn.Module) -> comfy.model_patcher.ModelPatcher:
     """Hands a network to ComfyUI's memory management, which moves it between devices from now on."""
     # newer cores choose a patcher of their own for dynamic memory when they start
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
@@ -22,19 +23,19 @@ def patched(network: torch.nn.Module):
     )
 
 
-def supported(**options) -> dict:
+def supported(**options: Any) -> dict[str, Any]:
     """Those keyword arguments that this core's `io.Schema` knows."""
     known = {field.name for field in dataclasses.fields(io.Schema)}
     return {name: value for name, value in options.items() if name in known}
 
 
-def advanced(inp):
+def advanced(inp: Any) -> Any:
     """Marks an input as advanced, where the frontend knows of it."""
     inp.extra_dict = {**(inp.extra_dict or {}), "advanced": True}
     return inp
 
 
-def check_connected(**inputs) -> None:
+def check_connected(**inputs: object) -> None:
     """Raises ValueError where a required input holds no tensor; the server lets anything but a link through."""
     for name, value in inputs.items():
         if not isinstance(value, torch.Tensor):
@@ -57,7 +58,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
 
 
-def show_text(node, text: str) -> None:
+def show_text(node: type[io.ComfyNode], text: str) -> None:
     """Shows a text on the node itself, where this core can; `node` is its class while it executes."""
     try:
         from server import PromptServer

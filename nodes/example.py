@@ -19,8 +19,11 @@ EXAMPLES = {
 
 
 class HDNetExample(io.ComfyNode):
+    """Gives the pictures that come with the pack."""
+
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
+        """What ComfyUI shows of the node."""
         return io.Schema(
             node_id="HDNetExample",
             display_name="Example for Harmonize Composite",
@@ -43,7 +46,8 @@ class HDNetExample(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, example) -> io.NodeOutput:
+    def execute(cls, example: str) -> io.NodeOutput:
+        """Returns image and mask of an example."""
         if example not in EXAMPLES:
             raise ValueError(f"The example must be one of {', '.join(EXAMPLES)}, not {example!r}.")
         picture, mask = EXAMPLES[example]

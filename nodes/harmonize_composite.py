@@ -2,9 +2,12 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.utils
 import torch
 from comfy_api.latest import io
@@ -27,8 +30,11 @@ BYTES_PER_PIXEL = 800  # of activations, float32, for each base channel 8; a CPU
 
 
 class HDNetHarmonizeComposite(io.ComfyNode):
+    """Harmonizes the foreground of images."""
+
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
+        """What ComfyUI shows of the node."""
         return io.Schema(
             node_id="HDNetHarmonizeComposite",
             display_name="Harmonize Composite",
@@ -137,25 +143,26 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         )
 
     @classmethod
-    def check_lazy_status(cls, strength, **inputs) -> list[str]:
+    def check_lazy_status(cls, strength: float, **inputs: object) -> list[str]:
         """What only serves the network is not computed where its result would not show."""
         return [name for name in LAZY if name in inputs and inputs[name] is None] if strength > 0 else []
 
     @classmethod
     def execute(
         cls,
-        image,
-        mask,
-        strength,
-        resolution,
-        invert_mask,
-        model=None,
-        background=None,
-        reference_mask=None,
-        feather=0,
-        batch_mode="per_frame",
-        foreground="auto",
+        image: torch.Tensor,
+        mask: torch.Tensor,
+        strength: float,
+        resolution: str,
+        invert_mask: bool,
+        model: comfy.model_patcher.ModelPatcher | None = None,
+        background: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        feather: int = 0,
+        batch_mode: str = "per_frame",
+        foreground: str = "auto",
     ) -> io.NodeOutput:
+        """Returns the harmonized images and the masks as they were used."""
         check_connected(image=image, mask=mask)
         if resolution not in RESOLUTIONS:
             raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
@@ -196,7 +203,12 @@ def summary(decisions: list[Decision]) -> str:
 
 
 def harmonize(
-    patcher, image: torch.Tensor, mask: torch.Tensor, background: torch.Tensor | None, node: str | None, **options
+    patcher: comfy.model_patcher.ModelPatcher,
+    image: torch.Tensor,
+    mask: torch.Tensor,
+    background: torch.Tensor | None,
+    node: str | None,
+    **options: Any,
 ) -> torch.Tensor:
     """Runs the harmonizer under ComfyUI's memory management; falls back to smaller batches.
 
@@ -240,18 +252,18 @@ def harmonize(
 
 
 @contextmanager
-def reporting(network: torch.nn.Module, count: int):
+def reporting(network: torch.nn.Module, count: int) -> Iterator[Callable[[int, int], None]]:
     """Shows progress and heeds interruption, both when the network sees images and when they are done."""
     bar = comfy.utils.ProgressBar(2 * count)
     seen = done = 0
 
-    def before_network(_, inputs):
+    def before_network(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         nonlocal seen
         comfy.model_management.throw_exception_if_processing_interrupted()
         seen = min(count, seen + len(inputs[0]))
         bar.update_absolute(seen + done)
 
-    def after_image(number, _):
+    def after_image(number: int, _: int) -> None:
         nonlocal done
         comfy.model_management.throw_exception_if_processing_interrupted()
         done = number

@@ -3,6 +3,7 @@
 import os
 
 import comfy.model_management
+import comfy.model_patcher
 from comfy_api.latest import io
 
 from ..hdnet.network.precision import PRECISIONS, choose_dtype
@@ -13,15 +14,18 @@ from .model_folder import SHIPPED, choices, download_folder, find_file, resolve
 HDNetModel = io.Custom("HDNET_MODEL")
 
 
-def load_patcher(source: str, precision: str = "auto"):
+def load_patcher(source: str, precision: str = "auto") -> comfy.model_patcher.ModelPatcher:
     """Loads weights onto the CPU and hands them to ComfyUI's memory management."""
     dtype = choose_dtype(precision, comfy.model_management.get_torch_device())
     return patched(load_network(source, folder=download_folder()).to(dtype))
 
 
 class HDNetLoadModel(io.ComfyNode):
+    """Loads weights."""
+
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
+        """What ComfyUI shows of the node."""
         return io.Schema(
             node_id="HDNetLoadModel",
             display_name="Load Harmonize Model",
@@ -59,13 +63,14 @@ class HDNetLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model_name, hub="", precision="auto"):
+    def fingerprint_inputs(cls, model_name: str, hub: str = "", precision: str = "auto") -> tuple[object, ...]:
         """A file that was replaced under its old name is loaded anew."""
         path = find_file(model_name)
         return (path, os.path.getmtime(path) if path else None, hub, precision)
 
     @classmethod
-    def execute(cls, model_name, hub="", precision="auto") -> io.NodeOutput:
+    def execute(cls, model_name: str, hub: str = "", precision: str = "auto") -> io.NodeOutput:
+        """Returns ComfyUI's patcher of the network."""
         hub = hub.strip().removeprefix("hub:").strip()
         source = f"hub:{hub}" if hub else resolve(model_name)
         return io.NodeOutput(load_patcher(source, precision))

@@ -1,6 +1,7 @@
 """What the network said last, kept so that a change of strength does not run it again."""
 
 import hashlib
+from collections.abc import MutableMapping
 
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -11,7 +12,7 @@ LIMIT = 256 << 20  # bytes for each node; what exceeds them is computed again
 
 # Outputs by image and, as several nodes may take one image, by node. An image that ComfyUI lets go takes its entry
 # along: nothing here outlives ComfyUI's own cache.
-_outputs = WeakTensorKeyDictionary()
+_outputs: MutableMapping[torch.Tensor, dict[str | None, dict[bytes, torch.Tensor]]] = WeakTensorKeyDictionary()
 
 
 class RememberingHarmonizer(Harmonizer):
@@ -31,7 +32,8 @@ class RememberingHarmonizer(Harmonizer):
         self._weights = digest(*network.parameters())
         nodes = _outputs.setdefault(image, {})
         self._last = nodes.get(node, {})
-        self._outputs = nodes[node] = {}  # only of one run, else every setting tried would stay
+        self._outputs: dict[bytes, torch.Tensor] = {}  # only of one run, else every setting tried would stay
+        nodes[node] = self._outputs
 
     def run_network(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Runs the network, or returns what it said."""
@@ -49,5 +51,5 @@ def digest(*tensors: torch.Tensor) -> bytes:
     sha = hashlib.sha256()
     for tensor in tensors:
         sha.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return sha.digest()

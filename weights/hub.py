@@ -75,11 +75,12 @@ def fetch(source: str, folder: str | Path | None = None, sha256: str | None = No
     import huggingface_hub
 
     wanted = HubFile.parse(source)
-    if folder is None:
-        target, where = None, "a folder of yours and give its path instead"
-    else:
+    target: Path | None = None
+    where = "a folder of yours and give its path instead"
+    if folder is not None:
         name = wanted.repo.replace("/", "--") + (f"@{wanted.revision.replace('/', '--')}" if wanted.revision else "")
-        target = where = Path(folder) / name / wanted.file
+        target = Path(folder) / name / wanted.file
+        where = str(target)
         if target.is_file():
             return _checked(target, sha256)
     try:
@@ -121,8 +122,11 @@ def _download(wanted: HubFile, cache: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     _check_reachable()
-    place = {"revision": wanted.revision, "cache_dir": cache, "etag_timeout": METADATA_TIMEOUT}
-    return Path(hf_hub_download(wanted.repo, wanted.file, **place))
+    return Path(
+        hf_hub_download(
+            wanted.repo, wanted.file, revision=wanted.revision, cache_dir=cache, etag_timeout=METADATA_TIMEOUT
+        )
+    )
 
 
 def _check_reachable() -> None:

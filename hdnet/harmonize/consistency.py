@@ -67,8 +67,8 @@ def smooth_statistics(
             yield None if centre is None else _weighted_sum(window, weights)
 
 
-def _weighted_sum(window: Iterable[ColourStatistics | None], weights: Iterable[float]) -> ColourStatistics:
-    total = None
+def _weighted_sum(window: Iterable[ColourStatistics | None], weights: Iterable[float]) -> ColourStatistics | None:
+    total: ColourStatistics | None = None
     for each, weight in zip(window, weights):
         if each is not None:
             total = each * weight if total is None else total.add_(each, weight)

@@ -120,8 +120,7 @@ class Harmonizer:
         check_options(resolution, strength, consistency, foreground)
         frames = check_frames(image, mask, background, reference_mask)
         if feather != 0:
-            masks = [feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))]
-            masks = torch.cat(masks)
+            masks = torch.cat([feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))])
             frames = replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
@@ -168,10 +167,9 @@ class Harmonizer:
         """Fills in the targets of works of one shape."""
         pictures = torch.stack([work.source for work in works])
         foreground = torch.stack([work.foreground for work in works])[:, None]
-        reference = None
-        if works[0].reference is not None:
-            reference = torch.stack([work.reference for work in works])[:, None]
-        if works[0].aside is not None:
+        references = [work.reference for work in works if work.reference is not None]  # of all of them or of none
+        reference = torch.stack(references)[:, None] if references else None
+        if works[0].aside is not None and reference is not None:
             pictures = torch.cat((pictures, works[0].aside[None]), -1)
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
@@ -290,7 +288,7 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
             reasons.append(work if isinstance(work, str) else "")
             yield None if isinstance(work, str) else _statistics(work)
 
-    found = statistics()
+    found: Iterable[ColourStatistics | None] = statistics()
     shot = None
     if consistency != "per_frame":  # trusted as a whole, or its change would come and go
         found = list(found)
@@ -311,7 +309,8 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
 
 def _summed(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
     """For every frame with a foreground the statistics of all of them together."""
-    has_foreground, total = [], None
+    has_foreground: list[bool] = []
+    total: ColourStatistics | None = None
     for each in statistics:
         has_foreground.append(each is not None)
         if each is not None:
@@ -330,10 +329,10 @@ def _settle(
     """Decides, and changes ``[H, W, C]`` in place."""
     correlation = edit.fit.correlation if edit.fit is not None else None
     total = None
-    if edit.fitted:
+    if edit.fit is not None and edit.fitted:
         total = ColourChange.everywhere(edit.fit.matrix.to(picture.device)).scaled(edit.fitted)
     factor, change = 0.0, proposal.change
-    if change is not None:
+    if change is not None and proposal.mean_square is not None:
         factor = trust(proposal.mean_square)
         rest = factor * (1 - edit.share)
         if rest:
@@ -364,6 +363,7 @@ def _is_grey(picture: Tensor) -> bool:
 def _statistics(work: Work) -> ColourStatistics:
     """Statistics of a work's change of colour, at TRANSFER_RESOLUTION where the network saw more."""
     source, target, weight = work.source, work.target, work.foreground.float()
+    assert target is not None, "the network has not seen this composite"
     size = working_size(weight.shape, TRANSFER_RESOLUTION)
     if size != weight.shape and max(weight.shape) > TRANSFER_RESOLUTION:
         share = shrink(weight[..., None], size)

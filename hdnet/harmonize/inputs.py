@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -162,14 +163,16 @@ def _check_range(colours: Tensor, name: str) -> None:
         )
 
 
-def _was_cut_by_a_vae(image: tuple[int, int], background: tuple[int, int]) -> bool:
+def _was_cut_by_a_vae(image: Sequence[int], background: Sequence[int]) -> bool:
     differs = [outer - inner for inner, outer in zip(image, background)]
     return any(differs) and all(0 <= each < VAE_STEP for each in differs) and not any(s % VAE_STEP for s in image)
 
 
-def _place(image: tuple[int, int], background: tuple[int, int]) -> tuple[slice, slice]:
+def _place(image: Sequence[int], background: Sequence[int]) -> tuple[slice, slice]:
     """Rows and columns of a background that an image of fewer pixels was cut from."""
-    return tuple(slice(outer % VAE_STEP // 2, outer % VAE_STEP // 2 + inner) for inner, outer in zip(image, background))
+    starts = (outer % VAE_STEP // 2 for outer in background)
+    rows, columns = (slice(start, start + inner) for start, inner in zip(starts, image))
+    return rows, columns
 
 
 def _uncut(image: Tensor, background: Tensor) -> Tensor:
@@ -184,7 +187,7 @@ def _uncut(image: Tensor, background: Tensor) -> Tensor:
     return whole
 
 
-def uncut_mask(mask: Tensor, image: tuple[int, int], background: tuple[int, int]) -> Tensor:
+def uncut_mask(mask: Tensor, image: Sequence[int], background: Sequence[int]) -> Tensor:
     """The mask of an image that a VAE cut, at its background's size, 0 on the border; any other mask as it is.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 
 import torch
@@ -12,7 +13,7 @@ MAX_FEATHER = 1024
 CELLS = 16  # in the reach of a feather; a Gaussian is smooth at an eighth of its standard deviation
 
 
-def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def fit_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes masks, bilinear, to an image's size.
 
     Args:
@@ -66,8 +67,8 @@ def _blurred(mask: Tensor, reach: int) -> Tensor:
     # the mean over a cell and the interpolation reach one and a half cells, and blur a little themselves
     taps = reach if cell == 1 else int(reach / cell - 1.5)
     variance = (reach / cell / 2) ** 2 - 0.25 * border
-    weights = torch.exp(-torch.arange(taps + 1, dtype=torch.float64).square() / (2 * variance))
-    weights = (weights / (2 * weights.sum() - weights[0])).tolist()
+    gaussian = torch.exp(-torch.arange(taps + 1, dtype=torch.float64).square() / (2 * variance))
+    weights = (gaussian / (2 * gaussian.sum() - gaussian[0])).tolist()
     margin = (taps + border) * cell
     mask = F.pad(mask[None, None], (margin, margin + -width % cell, margin, margin + -height % cell), mode="replicate")
     mask = F.avg_pool2d(mask, cell) if cell > 1 else mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ STRIDE = 8
 BLOCK_PIXELS = 1 << 20  # of the rim, worked on at a time
 
 
-def working_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
+def working_size(size: Sequence[int], resolution: int) -> tuple[int, int]:
     """The size of about ``resolution``² pixels with the picture's proportions, sides multiples of 8.
 
     A picture that has no more pixels than that keeps its own size.
@@ -20,16 +21,17 @@ def working_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
     height, width = size
     scale = resolution / math.sqrt(height * width)
     if scale >= 1:
-        return size
-    return tuple(max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in size)
+        return height, width
+    height, width = (max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in size)
+    return height, width
 
 
-def shrink(picture: Tensor, size: tuple[int, int]) -> Tensor:
+def shrink(picture: Tensor, size: Sequence[int]) -> Tensor:
     """Averages ``[H, W, C]`` over areas to ``[C, h, w]``; whole pixels first, so no large copy is made."""
     return _finish(_blocks(picture, _factor(picture, size)), size)
 
 
-def shrink_separately(picture: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+def shrink_separately(picture: Tensor, mask: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Averages a composite over areas, the colours of foreground and background apart.
 
     On the rim an area holds both. The network has learnt from composites whose rim is sharp at its own size, and
@@ -61,7 +63,7 @@ def shrink_separately(picture: Tensor, mask: Tensor, size: tuple[int, int]) -> t
     return share[0], foreground, background
 
 
-def _factor(picture: Tensor, size: tuple[int, int]) -> int:
+def _factor(picture: Tensor, size: Sequence[int]) -> int:
     return max(1, min(picture.shape[0] // size[0], picture.shape[1] // size[1]))
 
 
@@ -69,8 +71,8 @@ def _blocks(picture: Tensor, factor: int) -> Tensor:
     return _average(_average(picture, 0, factor), 1, factor) if factor > 1 else picture
 
 
-def _finish(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    planes = picture.permute(2, 0, 1)[None]
+def _finish(picture: Tensor, size: Sequence[int]) -> Tensor:
+    planes, size = picture.permute(2, 0, 1)[None], tuple(size)
     return F.interpolate(planes, size=size, mode="area")[0] if planes.shape[-2:] != size else planes[0].contiguous()
 
 

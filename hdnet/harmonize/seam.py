@@ -80,9 +80,9 @@ def seam_pairs(picture: Tensor, mask: Tensor) -> Tensor:
         colour outside once more); N is 0 where there is no edge.
     """
     none = picture.new_zeros(0, 9)
-    if bounding_box(mask) is None:
+    if (box := bounding_box(mask)) is None:
         return none
-    top, bottom, left, right = bounding_box(mask)
+    top, bottom, left, right = box
     reach = 2 * WIDEST_EDGE + max(bottom - top, right - left) // LARGEST
     rows, columns = slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
     picture, mask = picture[rows, columns].float(), mask[rows, columns]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import reduce
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +57,7 @@ class GlobalDynamics(nn.Module):
         widths = [part.shape[-1] for part in parts]
         foreground, background = foreground.split(widths, 1), background.split(widths, 1)
         if self.guide is not None:
-            chosen = self._learned_guide(parts)
+            chosen = _learned_guide(self.guide, parts)
         elif torch.is_grad_enabled():
             chosen = regions.foreground[..., None].to(parts[0].dtype)
         else:
@@ -77,19 +80,20 @@ class GlobalDynamics(nn.Module):
             hidden = torch.sigmoid(F.linear(pooled, self.squeeze.weight.flatten(1), self.squeeze.bias))
             groups = self.expand.weight.view(2, channels * channels, -1)
             kernels = torch.einsum("bgh,gkh->bgk", hidden.view(len(hidden), 2, -1), groups)
-            kernels = kernels + self.expand.bias.view(2, -1)
+            kernels = kernels + cast(nn.Parameter, self.expand.bias).view(2, -1)
         kernels = kernels.view(-1, 2, channels, channels).mT.to(parts[0].dtype)
         return kernels[:, 0], kernels[:, 1]
 
-    def _learned_guide(self, parts: Sequence[Tensor]) -> Tensor:
-        """``[B, N, 1]``: 1 where the first region is likelier; gradients see the probability."""
-        likelihood = F.conv2d(torch.cat(parts, -1).mT[..., None], self.guide.weight, self.guide.bias)[..., 0]
-        first = likelihood.softmax(1)[:, 0, :, None]
-        return (first >= 0.5).to(first.dtype) + first - first.detach()
+
+def _learned_guide(guide: nn.Conv2d, parts: list[Tensor]) -> Tensor:
+    """``[B, N, 1]``: 1 where the first region is likelier; gradients see the probability."""
+    likelihood = F.conv2d(torch.cat(parts, -1).mT[..., None], guide.weight, guide.bias)[..., 0]
+    first = likelihood.softmax(1)[:, 0, :, None]
+    return (first >= 0.5).to(first.dtype) + first - first.detach()
 
 
 def _product(parts: Sequence[Tensor], kernels: Sequence[Tensor]) -> Tensor:
-    return sum(part @ kernel for part, kernel in zip(parts, kernels))
+    return reduce(operator.add, (part @ kernel for part, kernel in zip(parts, kernels)))
 
 
 def _by_region(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -44,6 +46,7 @@ class DecoderLayer(nn.Module):
         self.norm = RAIN(out_channels)
 
     def forward(self, features: Tensor, regions: Regions) -> Tensor:
+        """``[B, in_channels, h, w]`` to ``[B, out_channels, H, W]``; `regions` are those of H and W."""
         features = F.relu_(features)
         if self.exceeds_float16 and features.dtype == torch.float16:
             with torch.autocast(features.device.type, enabled=False):
@@ -128,7 +131,8 @@ class HDNet(nn.Module):
             # The published code activates in place, and so its skip connections. Where a ReLU follows at once
             # that changes nothing: only the global dynamics see the skip connections of the first three levels.
             in_place = level > 2 or self.global_dynamics is None or self.config.local_dynamics == "published"
-            x = _convolve(self.encoder[level + 1], F.leaky_relu(skips[-1], 0.2, inplace=in_place))
+            convolution = cast(nn.Conv2d, self.encoder[level + 1])
+            x = _convolve(convolution, F.leaky_relu(skips[-1], 0.2, inplace=in_place))
             if regions is not None:
                 skips.append(instance_norm(x, regions))
         if self.local_dynamics is not None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import torch
 from torch import nn
+
+from .global_dynamics import GlobalDynamics
+
+if TYPE_CHECKING:
+    from .hdnet import HDNet
 
 
 def normal_(network: nn.Module, deviation: float = 0.02) -> None:
@@ -16,7 +23,7 @@ def normal_(network: nn.Module, deviation: float = 0.02) -> None:
 
 
 @torch.no_grad()
-def near_identity_(network: nn.Module) -> None:
+def near_identity_(network: HDNet) -> None:
     """Lets an untrained network return its input, nearly, so that training need not learn to copy first.
 
     The first convolution carries +R, -R, +G, -G, +B, -B; the last global dynamics kernels start as the
@@ -24,14 +31,14 @@ def near_identity_(network: nn.Module) -> None:
     architecture.
 
     Args:
-        network: An :class:`~.network.HDNet` with at least six base channels.
+        network: With at least six base channels.
 
     Raises:
         ValueError: The network has fewer than six base channels.
     """
     if network.config.base_channels < 6:
         raise ValueError("A near-identity start needs at least 6 base channels to carry ±R, ±G and ±B.")
-    first, head = network.encoder[0].weight, network.head.weight
+    first, head = cast(nn.Conv2d, network.encoder[0]).weight, network.head.weight
     first[:6].zero_()
     head[:6].zero_()
     for channel in range(6):
@@ -39,9 +46,9 @@ def near_identity_(network: nn.Module) -> None:
         first[channel, channel // 2, 1, 1] = sign
         head[channel, channel // 2, 1, 1] = 1.1 * sign  # a little more than 1 against the tanh
     if network.global_dynamics is not None:
-        expand = network.global_dynamics[-1].expand
+        expand = cast(GlobalDynamics, network.global_dynamics[-1]).expand
         width = 2 * network.config.base_channels
-        kernels = expand.bias.view(2, width, width)
+        kernels = cast(nn.Parameter, expand.bias).view(2, width, width)
         weights = expand.weight.view(2, width, width, -1)
         kernels[:, :6] = torch.eye(width)[:6]
         weights[:, :6] = 0

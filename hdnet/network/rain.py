@@ -75,7 +75,8 @@ def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...])
     weights = torch.stack(regions, dim=1).to(indicators.dtype)
     # divided last: shares of many positions need not add up to one, and on a flat region that would show
     count = weights.sum(-1, keepdim=True) + EPSILON
-    mean, variance = weighted_sums(weights, tokens) / count, 0
+    mean = weighted_sums(weights, tokens) / count
+    variance = torch.zeros_like(mean)
     # centred first: the square of a mean would drown the variance of a flat region
     for start, end in strips(tokens):
         centred = at_least_float32(tokens[:, start:end]) - indicators[:, start:end] @ mean

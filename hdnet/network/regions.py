@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,14 +53,14 @@ class Regions:
 
 
 def region_pyramid(
-    mask: Tensor, valid_size: tuple[int, int], reference: Tensor | None = None, levels: int = 4
+    mask: Tensor, valid_size: Sequence[int], reference: Tensor | None = None, levels: int = 4
 ) -> list[Regions]:
     """Returns the regions at H, H/2, H/4, ... as the feature maps see them (nearest resize)."""
     pyramid = []
     for level in range(levels):
         size = [side >> level for side in mask.shape[-2:]]
-        valid = tuple(-(-side // (1 << level)) for side in valid_size)
+        height, width = (-(-side // (1 << level)) for side in valid_size)
         small = F.interpolate(mask, size=size, mode="nearest")
         small_reference = None if reference is None else F.interpolate(reference, size=size, mode="nearest")
-        pyramid.append(Regions.from_mask(small, valid, small_reference))
+        pyramid.append(Regions.from_mask(small, (height, width), small_reference))
     return pyramid

@@ -8,6 +8,8 @@ colours and by their deepest features, and a small perceptron adds to the foregr
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -42,8 +44,9 @@ class SceneContext(nn.Module):
 
     def start(self) -> None:
         """Begins with no say: the network is then the same with it and without."""
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        last = cast(nn.Linear, self.layers[-1])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, composite: Tensor, full: Regions, deepest: Tensor, eighth: Regions) -> tuple[Tensor, Tensor]:
         """The change of the foreground's kernel ``[B, C, C]``, to multiply from the right, and offsets ``[B, 1, C]``.
@@ -60,7 +63,7 @@ class SceneContext(nn.Module):
             weights = _region_weights(eighth, tokens.dtype)
             pooled = torch.cat((weighted_sums(weights, tokens), weighted_sums(weights, tokens.relu())), -1)
             described = torch.cat((colours.flatten(1), pooled.flatten(1)), 1)
-            change = self.layers(described.to(self.layers[0].weight.dtype))
+            change = self.layers(described.to(cast(nn.Linear, self.layers[0]).weight.dtype))
         change = change.view(-1, self.channels + 1, self.channels)
         return change[:, :-1], change[:, -1:]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
+from functools import reduce
 
 import torch
 from einops import rearrange
@@ -46,7 +48,7 @@ def at_least_float32(tokens: Tensor) -> Tensor:
 def weighted_sums(weights: Tensor, tokens: Tensor) -> Tensor:
     """``[B, R, N]`` times ``[B, N, C]``, at least in float32: ``[B, R, C]``."""
     parts = (weights[..., start:end] @ at_least_float32(tokens[:, start:end]) for start, end in strips(tokens))
-    return sum(parts)
+    return reduce(operator.add, parts)
 
 
 def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:

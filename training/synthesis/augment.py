@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from ...files.training_images import Box
+
 FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
 RIM = (1 / 128, 2 / 128)  # of the shorter side; so far the object's colours reach into the background
 EDGE = (0.2, 0.7)  # pixels; resizing a hard rim by area leaves about 0.4
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ MIN_CHANGE = 0.01  # RMS, 0..1: below, nobody would see it
 
 
 def to_linear(colours: Colours) -> Colours:
-    """sRGB in 0..1 to linear light."""
+    """SRGB in 0..1 to linear light."""
     return np.where(colours <= 0.04045, colours / 12.92, ((np.maximum(colours, 0) + 0.055) / 1.055) ** 2.4)
 
 

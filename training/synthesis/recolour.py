@@ -43,7 +43,7 @@ CHANGE_RANGE = (0.015, 0.28)  # RMS change of the foreground, 0..1
 
 
 def rgb_to_lab(colours: Colours) -> Colours:
-    """sRGB to the decorrelated lαβ space of Ruderman et al. (natural logarithm)."""
+    """SRGB to the decorrelated lαβ space of Ruderman et al. (natural logarithm)."""
     lms = np.maximum(colours, 1 / 255) @ _RGB_TO_LMS.T
     return np.log(lms) @ _LMS_TO_LAB.T
 
@@ -54,7 +54,7 @@ def lab_to_rgb(colours: Colours) -> Colours:
 
 
 def rgb_to_ycbcr(colours: Colours) -> Colours:
-    """sRGB to full-range YCbCr (BT.601), each in 0..1."""
+    """SRGB to full-range YCbCr (BT.601), each in 0..1."""
     return colours @ _RGB_TO_YCC.T + _YCC_OFFSET
 
 

@@ -45,7 +45,8 @@ def test_dots_on_the_rim_vanish(height, width, seed, contrast, dots):
     changed = torch.where(mask[..., None] > 0, changed, picture)
     result = restrained(picture, changed, mask)
     before, edge = to_8bit(picture), to_8bit(mask)
-    assert speckle(before, to_8bit(result), edge) <= 0.1 * speckle(before, to_8bit(changed), edge)
+    one_pixel = 1 / 500  # of those near the edge there are at least so many
+    assert speckle(before, to_8bit(result), edge) <= 0.1 * speckle(before, to_8bit(changed), edge) + one_pixel
     assert torch.equal(result[mask == 0], picture[mask == 0])
     assert result.min() >= 0 and result.max() <= 1
 
