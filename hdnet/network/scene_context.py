@@ -18,6 +18,7 @@ from .tokens import at_least_float32, to_tokens, weighted_sums
 
 BINS = 8
 CHANNELS = 5  # R, G, B and two differences of them
+COLOURS = CHANNELS * BINS  # numbers that describe the colours of a region
 SAMPLES = 128  # along a side of the picture, for its histograms
 
 
@@ -33,7 +34,7 @@ class SceneContext(nn.Module):
     def __init__(self, features: int, channels: int, width: int) -> None:
         super().__init__()
         self.channels = channels
-        described = 2 * (CHANNELS * BINS + 2 * features)
+        described = 2 * (COLOURS + 2 * features)
         self.layers = nn.Sequential(
             nn.Linear(described, width),
             nn.GELU(),

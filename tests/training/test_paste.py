@@ -155,11 +155,13 @@ def test_emphasis_lets_what_is_far_off_count_more():
     assert float(loss) == pytest.approx(float(weights @ torch.tensor([0.01, 0.16])) / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("preset", ["hdnet-lite", "base+ld", "learned-mask"])
-def test_a_wider_network_computes_the_same(preset):
+@pytest.mark.parametrize(
+    ("preset", "scene_context"), [("hdnet-lite", 0), ("base+ld", 0), ("learned-mask", 0), ("hdnet-lite", 16)]
+)
+def test_a_wider_network_computes_the_same(preset, scene_context):
     torch.manual_seed(0)
     config = HDNetConfig.preset(preset)
-    config = HDNetConfig(**{**vars(config), "base_channels": 4})
+    config = HDNetConfig(**{**vars(config), "base_channels": 4, "scene_context": scene_context})
     network = HDNet(config)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)

@@ -41,10 +41,8 @@ def _extended(network: HDNet, options: Options) -> HDNet:
     """The same function in a larger network, where the options ask for more channels or for scene context."""
     base = network.config.base_channels
     if options.base_channels > base:
-        if options.base_channels % base or network.scene_context is not None:
-            raise ValueError(
-                f"Only weights without scene context can be widened, to a multiple of {base} base channels."
-            )
+        if options.base_channels % base:
+            raise ValueError(f"These weights can be widened to a multiple of {base} base channels.")
         network = widen(network, options.base_channels // base, options.seed)
     if options.scene_context and network.scene_context is None:
         with torch.random.fork_rng(devices=[]):

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ...hdnet import HDNet
+from ...hdnet.network.scene_context import COLOURS
 
 DIFFERENCE = 0.3  # by which copies of a weight differ, relative to their size; equal ones would stay equal for ever
+LAST_OF_CONTEXT = "scene_context.layers.4."
 
 
 @torch.no_grad()
@@ -55,6 +57,13 @@ def widen(network: HDNet, factor: int, seed: int = 0) -> HDNet:
             width = int((len(weight) // 2) ** 0.5)
             kernels = weight.view(2, width, width, *weight.shape[1:])
             new = share(repeat(kernels, 1), 2).flatten(0, 2)
+        elif name == "scene_context.layers.0.weight":  # colours of the picture, then features of the network
+            new = torch.cat((weight[:, : 2 * COLOURS], share(weight[:, 2 * COLOURS :], 1)), 1)
+        elif name.startswith(LAST_OF_CONTEXT):  # a kernel, [in, out] numbers to predict, and a row of offsets
+            rows = weight.view(-1, 2 * network.config.base_channels, *weight.shape[1:])
+            new = torch.cat((share(repeat(rows[:-1], 1), 0), repeat(rows[-1:], 1))).flatten(0, 1)
+        elif name.startswith("scene_context."):
+            new = weight
         elif ".squeeze." in name or ".guide." in name:
             new = share(weight, 1) if weight.dim() > 1 else weight
         elif name == "local_dynamics.linear.weight":
