@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..files.text import printable
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     harmonize = by_network(Harmonizer(network), resolution, foreground=foreground, strength=args.strength)
     methods = {NETWORK: harmonize} | (BASELINES if args.baselines else {})
 
-    def progress(results):
+    def progress(results: Iterable) -> Iterable:
         return tqdm(results, total=len(cases), unit="pair", disable=None)
 
     scores, failures = evaluate(

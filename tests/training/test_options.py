@@ -148,12 +148,12 @@ def test_any_number_of_processes_sees_the_pictures_that_one_sees(stages, steps, 
     stages = tuple(Stage(stage.share, stage.size, stage.batch * split, stage.rate) for stage in stages)
     alone = Schedule(Options(steps=steps, stages=stages), 10)
     shared = Schedule(Options(steps=steps, stages=stages, accumulate=accumulate), 10)
-    wanted = [sorted(keys) for keys in alone.parts(0, 0, 0, 1)]
+    wanted = [sorted(keys) for keys in alone.micro_batches(0, 0, 0, 1)]
     assert [position for keys in wanted for position, _ in keys] == list(range(sum(map(len, wanted))))
 
     begun = min(begun, steps)
     position = sum(map(len, wanted[:begun]))  # as after a resumption
-    parts = [list(shared.parts(begun, position, process, processes)) for process in range(processes)]
+    parts = [list(shared.micro_batches(begun, position, process, processes)) for process in range(processes)]
     seen = []
     for start in range(0, (steps - begun) * accumulate, accumulate):
         seen.append(sorted(key for own in parts for part in own[start : start + accumulate] for key in part))

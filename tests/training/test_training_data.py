@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -24,9 +25,11 @@ from harmonize_composite.training.data.pairs import Stream, collate, open_source
 from harmonize_composite.training.data.photos import Photographs, validation_set
 from harmonize_composite.training.data.prepare import prepare
 from harmonize_composite.training.data.splits import held_out
+from harmonize_composite.training.data.synthesize import synthesize
+from harmonize_composite.training.sample import Sample
 from harmonize_composite.training.synthesis import augment
 from harmonize_composite.training.synthesis.augment import NONE, Augmentation
-from harmonize_composite.training.synthesis.synthesize import synthesize
+from harmonize_composite.training.synthesis.mixture import Mixture
 
 
 def scene(seed, width=90, height=64):
@@ -74,9 +77,8 @@ def tree(root):
 
 
 def assert_same(pair, other):
-    assert pair.keys() == other.keys() == {"composite", "mask", "real"}
-    for name in pair:
-        np.testing.assert_array_equal(pair[name], other[name])
+    for name in ("composite", "mask", "real"):
+        np.testing.assert_array_equal(getattr(pair, name), getattr(other, name))
 
 
 # Photographs
@@ -113,14 +115,14 @@ def test_a_clean_rim_holds_no_trace_of_the_object_within_its_width(width, halo):
     mask[14:26, 14:26] = 255
     real = np.zeros((40, 40, 3), np.uint8)
     real[14 - halo : 26 + halo, 14 - halo : 26 + halo] = 200
-    pair = {"composite": np.where(mask[..., None] > 0, 90, real).astype(np.uint8), "mask": mask, "real": real}
+    pair = Sample(np.where(mask[..., None] > 0, 90, real).astype(np.uint8), mask, real)
     cleaned = augment.clean_rim(pair, width)
     outside = mask == 0
-    assert (cleaned["real"][outside] == 0).all() == (math.hypot(halo, halo) <= width)  # at the corners
+    assert (cleaned.real[outside] == 0).all() == (math.hypot(halo, halo) <= width)  # at the corners
     for name in ("composite", "real"):
-        np.testing.assert_array_equal(cleaned[name][~outside], pair[name][~outside])
-    np.testing.assert_array_equal(cleaned["composite"][outside], cleaned["real"][outside])
-    everywhere = pair | {"mask": np.full_like(mask, 255)}
+        np.testing.assert_array_equal(getattr(cleaned, name)[~outside], getattr(pair, name)[~outside])
+    np.testing.assert_array_equal(cleaned.composite[outside], cleaned.real[outside])
+    everywhere = replace(pair, mask=np.full_like(mask, 255))
     assert augment.clean_rim(everywhere, width) is everywhere
 
 
@@ -129,12 +131,12 @@ def test_a_clean_rim_holds_no_trace_of_the_object_within_its_width(width, halo):
 def test_a_pair_differs_from_its_photograph_only_in_the_foreground(folder_of_photos, seed, size):
     source = Photographs(folder_of_photos, augmentation=Augmentation(loose_region=0, soft_edge=0))
     pair = source.sample(seed % len(source), np.random.default_rng(seed), size)
-    assert pair["composite"].shape == pair["real"].shape == (size, size, 3)
-    assert pair["mask"].shape == (size, size)
-    assert all(array.dtype == np.uint8 for array in pair.values())
-    assert set(np.unique(pair["mask"])) <= {0, 255}
-    background = pair["mask"] == 0
-    np.testing.assert_array_equal(pair["composite"][background], pair["real"][background])
+    assert pair.composite.shape == pair.real.shape == (size, size, 3)
+    assert pair.mask.shape == (size, size)
+    assert all(array.dtype == np.uint8 for array in vars(pair).values())
+    assert set(np.unique(pair.mask)) <= {0, 255}
+    background = pair.mask == 0
+    np.testing.assert_array_equal(pair.composite[background], pair.real[background])
 
 
 def test_a_pair_depends_on_its_random_numbers_alone(photos):
@@ -147,9 +149,9 @@ def test_a_pair_depends_on_its_random_numbers_alone(photos):
 
 def test_a_share_of_the_pairs_is_left_untouched(photos):
     def untouched(share):
-        source = Photographs(photos, untouched=share)
+        source = Photographs(photos, mixture=Mixture(untouched=share))
         pairs = [source.sample(i % len(source), np.random.default_rng(i), 24) for i in range(200)]
-        return np.mean([np.array_equal(pair["composite"], pair["real"]) for pair in pairs])
+        return np.mean([np.array_equal(pair.composite, pair.real) for pair in pairs])
 
     assert untouched(1.0) == 1
     assert 0.35 < untouched(0.5) < 0.65
@@ -159,7 +161,7 @@ def test_a_share_of_the_pairs_is_left_untouched(photos):
 def test_every_mask_of_a_photograph_is_used(photos):
     source = Photographs(photos, augmentation=NONE)
     two = next(i for i, photo in enumerate(source.with_masks) if len(source.masks[photo]) == 2)
-    sizes = {int(source.sample(two, np.random.default_rng(seed), 64)["mask"].sum()) for seed in range(20)}
+    sizes = {int(source.sample(two, np.random.default_rng(seed), 64).mask.sum()) for seed in range(20)}
     assert len(sizes) == 2
 
 
@@ -196,7 +198,7 @@ def test_the_validation_set_is_always_the_same(photos):
     sets = [validation_set(Photographs(photos, "val"), count=5, size=40) for _ in range(2)]
     assert len(sets[0]) == 5
     for pair, again in zip(*sets, strict=True):
-        assert pair["real"].shape == (40, 40, 3)
+        assert pair.real.shape == (40, 40, 3)
         assert_same(pair, again)
 
 
@@ -205,7 +207,7 @@ def test_files_on_disk_make_a_validation_set_too(iharmony4):
     pairs = validation_set(source, count=3, size=32)
     files = [source.whole(index, size=32) for index in range(len(source))]
     for pair in pairs:
-        assert any(np.array_equal(pair["composite"], other["composite"]) for other in files)
+        assert any(np.array_equal(pair.composite, other.composite) for other in files)
 
 
 def test_a_photograph_on_its_side_is_turned_upright(photos):
@@ -274,7 +276,7 @@ def test_the_stream_can_be_read_from_anywhere(photos):
     for pair, again in zip(forwards, backwards, strict=True):
         assert_same(pair, again)
     changed = Stream(Photographs(photos), seed=5)
-    assert any(not np.array_equal(pair["composite"], changed[i, 24]["composite"]) for i, pair in enumerate(forwards))
+    assert any(not np.array_equal(pair.composite, changed[i, 24].composite) for i, pair in enumerate(forwards))
 
 
 def test_a_broken_picture_is_skipped_and_reported_once(photos, caplog):
@@ -284,7 +286,7 @@ def test_a_broken_picture_is_skipped_and_reported_once(photos, caplog):
     stream = Stream(source)
     with caplog.at_level(logging.WARNING):
         pairs = [stream[position, 24] for position in range(5 * len(source))]
-    assert all(pair["real"].shape == (24, 24, 3) for pair in pairs)
+    assert all(pair.real.shape == (24, 24, 3) for pair in pairs)
     skipped = [record for record in caplog.messages if record.startswith("Skipped")]
     assert len(skipped) == 1 and path.name in skipped[0]
 
@@ -299,21 +301,21 @@ def test_pictures_that_are_all_broken_end_the_stream(photos):
 def test_a_batch_holds_pictures_in_minus_one_to_one_and_masks_in_zero_to_one():
     rng = np.random.default_rng(0)
     pairs = [
-        {
-            "composite": rng.integers(0, 256, (6, 5, 3), np.uint8),
-            "mask": rng.integers(0, 256, (6, 5), np.uint8),
-            "real": rng.integers(0, 256, (6, 5, 3), np.uint8),
-        }
+        Sample(
+            composite=rng.integers(0, 256, (6, 5, 3), np.uint8),
+            mask=rng.integers(0, 256, (6, 5), np.uint8),
+            real=rng.integers(0, 256, (6, 5, 3), np.uint8),
+        )
         for _ in range(3)
     ]
-    pairs[0]["real"][0, 0] = (0, 255, 51)
-    pairs[0]["mask"][0, 0] = 255
+    pairs[0].real[0, 0] = (0, 255, 51)
+    pairs[0].mask[0, 0] = 255
     batch = collate(pairs)
-    assert batch["composite"].shape == batch["real"].shape == (3, 3, 6, 5)
-    assert batch["mask"].shape == (3, 1, 6, 5)
-    assert all(tensor.dtype == torch.float32 for tensor in batch.values())
-    assert batch["real"][0, :, 0, 0].tolist() == pytest.approx([-1, 1, -0.6])
-    assert batch["mask"][0, 0, 0, 0] == 1
+    assert batch.composite.shape == batch.real.shape == (3, 3, 6, 5)
+    assert batch.mask.shape == (3, 1, 6, 5)
+    assert all(tensor.dtype == torch.float32 for tensor in batch)
+    assert batch.real[0, :, 0, 0].tolist() == pytest.approx([-1, 1, -0.6])
+    assert batch.mask[0, 0, 0, 0] == 1
 
 
 def test_worker_processes_give_the_same_pairs(photos):
@@ -325,8 +327,8 @@ def test_worker_processes_give_the_same_pairs(photos):
         num_workers=2,
         collate_fn=collate,
     )
-    composites = torch.cat([batch["composite"] for batch in loader])
-    here = collate([stream[position, 24] for position in range(12)])["composite"]
+    composites = torch.cat([batch.composite for batch in loader])
+    here = collate([stream[position, 24] for position in range(12)]).composite
     assert torch.equal(composites, here)
 
 
@@ -350,10 +352,10 @@ def test_a_picture_that_is_all_foreground_is_not_cropped():
 
 
 def test_a_flip_turns_picture_and_mask_together():
-    pair = {"composite": np.arange(24, dtype=np.uint8).reshape(2, 4, 3)}
-    pair |= {"real": pair["composite"] + 1, "mask": np.array([[0, 0, 255, 255]] * 2, np.uint8)}
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    pair = Sample(picture, np.array([[0, 0, 255, 255]] * 2, np.uint8), picture + 1)
     flipped = Augmentation(flip=1)(pair, np.random.default_rng(0))
-    assert_same(flipped, {name: np.fliplr(array) for name, array in pair.items()})
+    assert_same(flipped, Sample(*(np.fliplr(array) for array in (pair.composite, pair.mask, pair.real))))
     assert_same(Augmentation(flip=0)(pair, np.random.default_rng(0)), pair)
 
 
@@ -388,12 +390,12 @@ def test_mask_jitter_stays_near_the_edge():
 
 def test_a_re_encoded_composite_leaves_the_truth_and_the_mask_alone(photos):
     pair = Photographs(photos).whole(0, np.random.default_rng(0), 64)
-    noise = np.random.default_rng(1).integers(0, 30, pair["composite"].shape, np.uint8)
-    pair["composite"] = pair["composite"] // 2 + noise
+    noise = np.random.default_rng(1).integers(0, 30, pair.composite.shape, np.uint8)
+    pair = replace(pair, composite=pair.composite // 2 + noise)
     changed = Augmentation(flip=0, jpeg=1)(pair, np.random.default_rng(0))
-    assert np.array_equal(changed["real"], pair["real"])
-    assert np.array_equal(changed["mask"], pair["mask"])
-    difference = np.abs(changed["composite"].astype(int) - pair["composite"])
+    assert np.array_equal(changed.real, pair.real)
+    assert np.array_equal(changed.mask, pair.mask)
+    difference = np.abs(changed.composite.astype(int) - pair.composite)
     assert 0 < difference.mean() < 12
 
 
@@ -484,7 +486,7 @@ def test_png_files_serve_where_the_list_says_jpg(tmp_path):
     (tmp_path / "test.txt").write_text(line)
     pair = find_pairs(tmp_path, "test")[0]
     assert pair.composite.name == "f1_1_1.png" and pair.real.name == "f1.png"
-    assert pair.load(32)["real"].shape == (32, 32, 3)
+    assert pair.load(32).real.shape == (32, 32, 3)
 
 
 def test_subsets_can_be_chosen(iharmony4):
@@ -576,10 +578,10 @@ def test_a_pair_is_resized_like_the_paper_does(iharmony4):
     pair = files.load(40)
     with Image.open(files.real) as real, Image.open(files.mask) as mask:
         expected = real.resize((40, 40), Image.Resampling.BICUBIC)
-        np.testing.assert_array_equal(pair["real"], np.asarray(expected))
+        np.testing.assert_array_equal(pair.real, np.asarray(expected))
         expected = mask.convert("L").resize((40, 40), Image.Resampling.NEAREST)
-        np.testing.assert_array_equal(pair["mask"], np.asarray(expected))
-    assert files.load()["composite"].shape == (64, 90, 3)
+        np.testing.assert_array_equal(pair.mask, np.asarray(expected))
+    assert files.load().composite.shape == (64, 90, 3)
 
 
 def test_the_parts_of_a_sample_stay_aligned(iharmony4):
@@ -594,8 +596,8 @@ def test_the_parts_of_a_sample_stay_aligned(iharmony4):
     Image.fromarray(picture).save(files.composite, quality=100)
     for seed in range(10):
         pair = source.sample(0, np.random.default_rng(seed), 48)
-        white = pair["composite"].mean(2) > 127
-        assert (white == (pair["mask"] > 0)).mean() > 0.97
+        white = pair.composite.mean(2) > 127
+        assert (white == (pair.mask > 0)).mean() > 0.97
 
 
 def test_a_folder_is_recognized_by_what_it_holds(iharmony4, photos):
@@ -627,11 +629,11 @@ def test_a_synthesized_set_reads_as_iharmony4(photos, tmp_path):
     assert not {pair.real.stem for pair in train.pairs + val.pairs} & held
     for pair in train.pairs:
         arrays = pair.load()
-        assert arrays["real"].shape == (64, 90, 3)
-        outside = ndimage.binary_dilation(arrays["mask"] > 0, iterations=8) == 0
-        change = np.abs(arrays["composite"].astype(int) - arrays["real"])
+        assert arrays.real.shape == (64, 90, 3)
+        outside = ndimage.binary_dilation(arrays.mask > 0, iterations=8) == 0
+        change = np.abs(arrays.composite.astype(int) - arrays.real)
         assert change[outside].mean() < 2  # JPEG
-        assert change[arrays["mask"] > 0].mean() > 2
+        assert change[arrays.mask > 0].mean() > 2
 
 
 def test_an_interrupted_synthesis_goes_on_where_it_was(photos, tmp_path, monkeypatch):
@@ -726,7 +728,7 @@ def test_a_prepared_copy_can_be_jpeg(iharmony4, tmp_path):
     prepare(iharmony4, tmp_path / "small", 24, extension="jpg")
     assert not list((tmp_path / "small").glob("*/real_images/*.png"))
     original, copy = (find_pairs(root, "test")[0].load(24) for root in (iharmony4, tmp_path / "small"))
-    assert np.abs(original["real"].astype(int) - copy["real"]).mean() < 3
+    assert np.abs(original.real.astype(int) - copy.real).mean() < 3
 
 
 def test_of_two_pictures_with_one_name_the_copy_is_of_the_one_that_is_read(iharmony4, tmp_path):
@@ -747,7 +749,7 @@ def test_a_copy_that_was_interrupted_is_completed(iharmony4, tmp_path):
     assert tree(out) == finished
     assert kept.stat().st_mtime_ns == stamp
     prepare(iharmony4, out, 16)
-    assert find_pairs(out, "test")[0].load()["real"].shape == (16, 16, 3)
+    assert find_pairs(out, "test")[0].load().real.shape == (16, 16, 3)
 
 
 def test_a_broken_picture_is_reported_after_all_others_were_copied(iharmony4, tmp_path, capsys):

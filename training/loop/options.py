@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ...files.text import read_text
 
@@ -21,7 +22,10 @@ OTHER_NAMES = {"batch_size": "stages", "bs": "stages", "num_workers": "workers",
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
-def option(default, text: str, low: float = -math.inf, high: float = math.inf, choices: tuple = ()):
+Record = TypeVar("Record", "Stage", "Options")
+
+
+def option(default: Any, text: str, low: float = -math.inf, high: float = math.inf, choices: tuple = ()) -> Any:
     """A field with what it means and what it may be."""
     return field(default=default, metadata={"text": text, "low": low, "high": high, "choices": choices})
 
@@ -159,7 +163,7 @@ def describe(config: str = "ours") -> str:
     return "\n".join(map(line, fields(Options)))
 
 
-def _build(kind: type, values: dict):
+def _build(kind: type[Record], values: dict[str, Any]) -> Record:
     known = [each.name for each in fields(kind)]
     for key in values:
         if key not in known:
@@ -176,10 +180,10 @@ def _nearest(key: str, known: list[str]) -> str:
     return (with_initials or difflib.get_close_matches(key, known, 1, cutoff=0))[0]
 
 
-def _check(record) -> None:
+def _check(record: Stage | Options) -> None:
     """Brings the values of a frozen dataclass to their fields' types, and checks their range."""
     for each in fields(record):
-        value = _convert(getattr(record, each.name), each.type, each.name)
+        value = _convert(getattr(record, each.name), str(each.type), each.name)
         object.__setattr__(record, each.name, value)
         low, high, choices = (each.metadata[key] for key in ("low", "high", "choices"))
         if choices and value not in choices:
@@ -192,7 +196,7 @@ def _check(record) -> None:
                 raise ValueError(f"{each.name} must be {limits}, not {number:g}.")
 
 
-def _convert(value, kind: str, name: str):
+def _convert(value: Any, kind: str, name: str) -> Any:
     if kind.startswith("tuple"):
         element = kind[len("tuple[") : -len(", ...]")]
         return tuple(_convert(each, element, name) for each in (value if isinstance(value, (list, tuple)) else [value]))
@@ -212,14 +216,14 @@ def _convert(value, kind: str, name: str):
     return value
 
 
-def _value(text: str):
+def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         return text
 
 
-def _literal(value) -> str:
+def _literal(value: Any) -> str:
     if isinstance(value, Stage):
         pairs = (f"{each.name} = {_literal(getattr(value, each.name))}" for each in fields(value))
         return "{ " + ", ".join(pairs) + " }"
