@@ -381,3 +381,11 @@ def test_the_quality_benchmark_times_and_scores_every_method(iharmony4, tmp_path
     assert rows["darken"]["worse"] == 0.25 and rows["darken"]["seconds"] > 0
     draw(rows, tmp_path / "quality.png", "four pairs")
     assert min(Image.open(tmp_path / "quality.png").size) > 400
+
+
+@pytest.mark.parametrize("option", [["--resolution", "32"], ["--strength", "3"]])
+def test_what_the_harmonizer_refuses_is_refused_before_a_pair_is_read(iharmony4, option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(iharmony4), *option])
+    assert stop.value.code == 2
+    assert option[0] in capsys.readouterr().err
