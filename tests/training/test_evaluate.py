@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from harmonize_composite.cli import evaluate as evaluate_command
+from harmonize_composite.cli import main
 from harmonize_composite.training.data.photos import Photographs, validation_set
 from harmonize_composite.training.evaluation.baselines import BASELINES
 from harmonize_composite.training.evaluation.cases import already_harmonious, find_cases, with_mask_error
