@@ -1,6 +1,5 @@
 """Data sets and runs that several files of tests read."""
 
-import logging
 from dataclasses import replace
 
 import pytest
@@ -59,13 +58,3 @@ def fresh_accelerator():
     """Accelerate keeps its settings for the life of a process; here, a process trains many times."""
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
-
-
-@pytest.fixture(autouse=True)
-def quiet_again():
-    """Takes back what the command line does to logging."""
-    root = logging.getLogger()
-    before = root.handlers[:]
-    yield
-    root.handlers[:] = before
-    logging.getLogger("harmonize_composite.training").setLevel(logging.NOTSET)
