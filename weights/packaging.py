@@ -23,10 +23,10 @@ HEADINGS = {
 
 
 def package(file: str | Path, folder: str | Path) -> list[Path]:
-    """Writes ``model.safetensors``, ``config.json`` and ``README.md`` into a new folder, whole or not at all.
+    """Writes `model.safetensors`, `config.json` and `README.md` into a new folder, whole or not at all.
 
     Args:
-        file: Weights as :func:`~.network_files.save_network` writes them.
+        file: Weights as `save_network` writes them.
         folder: Must not exist yet, or be empty.
 
     Returns:
@@ -62,14 +62,17 @@ def package(file: str | Path, folder: str | Path) -> list[Path]:
 
 def card(metadata: dict[str, str]) -> str:
     """A model card, in the Hub's format, from a file's metadata; what is not known is left out."""
+    from huggingface_hub import ModelCardData
+
+    header = ModelCardData(
+        license=_spdx_name(metadata.get("licence", "other")),
+        pipeline_tag="image-to-image",
+        library_name="harmonize-composite",
+        tags=["image-harmonization", "comfyui"],
+    )
     lines = [
         "---",
-        f"license: {_word(metadata.get('licence', 'other'))}",
-        "pipeline_tag: image-to-image",
-        "library_name: harmonize-composite",
-        "tags:",
-        "- image-harmonization",
-        "- comfyui",
+        header.to_yaml(),
         "---",
         "",
         f"# {' '.join(metadata.get('title', 'HDNet weights').split())}",
@@ -82,6 +85,6 @@ def card(metadata: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _word(text: str) -> str:
-    """An SPDX name; anything else could say more in the card's header than its licence."""
+def _spdx_name(text: str) -> str:
+    """The text where it may be an SPDX name, in small letters; else "other", as the Hub wants it."""
     return text.lower() if re.fullmatch(r"[A-Za-z0-9.+-]{1,64}", text) else "other"

@@ -1,8 +1,13 @@
-"""Data sets that several files of tests read."""
+"""Data sets and runs that several files of tests read."""
+
+from dataclasses import replace
 
 import pytest
+from accelerate.state import AcceleratorState
 
+from harmonize_composite.training.loop.train import train
 from photographs import write_pair, write_photographs
+from runs import SMALL, write_small_photographs
 
 
 @pytest.fixture
@@ -26,3 +31,30 @@ def iharmony4(tmp_path):
     (root / "IHD_train.txt").write_text("\n".join(train) + "\n")
     (root / "IHD_test.txt").write_text("\n".join(test) + "\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_photos(tmp_path_factory):
+    return write_small_photographs(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="session")
+def small(small_photos):
+    """The options of a small run."""
+    return replace(SMALL, data=str(small_photos))
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(small, tmp_path_factory):
+    """The folder of a small run that came to its end."""
+    folder = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    assert train(small, folder)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Accelerate keeps its settings for the life of a process; here, a process trains many times."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -10,11 +10,11 @@ import time
 
 import psutil
 import pytest
-from test_training import write_photographs
 
 from harmonize_composite.cli import main
 from harmonize_composite.training.loop.checkpoint import load_checkpoint
 from harmonize_composite.weights import catalogue
+from runs import write_small_photographs
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups and SIGKILL are POSIX's")
 READERS = 2
@@ -22,7 +22,7 @@ READERS = 2
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    return write_photographs(tmp_path_factory.mktemp("data") / "photos")
+    return write_small_photographs(tmp_path_factory.mktemp("data") / "photos")
 
 
 @contextlib.contextmanager

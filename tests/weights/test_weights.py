@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -264,9 +265,9 @@ def test_a_hub_folder_holds_weights_configuration_and_card(tmp_path):
     assert (tmp_path / "repo" / "model.safetensors").read_bytes() == SHIPPED.read_bytes()
     config = json.loads((tmp_path / "repo" / "config.json").read_text())
     assert HDNetConfig(**config) == HDNetConfig.preset("hdnet-lite")
-    card = (tmp_path / "repo" / "README.md").read_text()
-    assert card.startswith("---\nlicense: mit\n")
-    assert all(read_metadata(SHIPPED)[key] in card for key in ("title", "training_data", "figures", "limits"))
+    card = ModelCard.load(tmp_path / "repo" / "README.md")
+    assert card.data.license == "mit" and card.data.pipeline_tag == "image-to-image"
+    assert all(read_metadata(SHIPPED)[key] in card.text for key in ("title", "training_data", "figures", "limits"))
 
 
 def test_a_hub_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch, capsys):

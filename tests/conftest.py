@@ -1,0 +1,15 @@
+"""What holds for all tests."""
+
+import logging
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def quiet_again():
+    """Takes back what the command line does to logging."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = before
+    logging.getLogger("harmonize_composite.training").setLevel(logging.NOTSET)
