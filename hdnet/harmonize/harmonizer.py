@@ -19,6 +19,7 @@ from .decision import Decision
 from .edits import Edit, judge, judge_shot, trust_in
 from .inputs import Frames, check_frames, uncut_mask
 from .masks import bounding_box, feather_mask
+from .oklab import check_parts, keep_parts
 from .resize import shrink, shrink_separately, working_size
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Harmonizer:
         feather: float = 0,
         consistency: str = "per_frame",
         foreground: str = "auto",
+        lightness: float = 1.0,
+        colour: float = 1.0,
         progress: Callable[[int, int], None] | None = None,
         decided: Callable[[int, Decision], None] | None = None,
     ) -> Tensor:
@@ -106,6 +109,9 @@ class Harmonizer:
                 smooth where neighbouring images are alike.
             foreground: ``"edited"`` for a region inpainted or recoloured in its place, ``"pasted"`` for an object from
                 elsewhere, which is always acted on; ``"auto"`` sees which it is, and leaves alone what seems to fit.
+            lightness: How much of the change's lightness is made, 0..1; 0 keeps that of every pixel, as Oklab has it.
+            colour: How much of its hue and chroma, 0..1; with 0 only the lightness changes. What then leaves sRGB
+                loses chroma until it fits.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             decided: Called with an image's index and what was decided about it.
 
@@ -118,6 +124,7 @@ class Harmonizer:
             ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
         """
         check_options(resolution, strength, consistency, foreground)
+        check_parts(lightness, colour)
         frames = check_frames(image, mask, background, reference_mask)
         if feather != 0:
             masks = torch.cat([feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))])
@@ -143,7 +150,8 @@ class Harmonizer:
         proposals = _proposals(done, consistency)
         trust = trust_in(self.network, foreground)
         for index, proposal in enumerate(proposals):
-            decision = _settle(edits[index], proposal, trust, out[index], frames.mask_of(index), strength)
+            mask = frames.mask_of(index)
+            decision = _settle(edits[index], proposal, trust, out[index], mask, strength, (lightness, colour))
             if decided is not None:
                 decided(index, decision)
             if progress is not None:
@@ -325,6 +333,7 @@ def _settle(
     picture: Tensor,
     mask: Tensor,
     strength: float,
+    parts: tuple[float, float],
 ) -> Decision:
     """Decides, and changes ``[H, W, C]`` in place."""
     correlation = edit.fit.correlation if edit.fit is not None else None
@@ -339,7 +348,7 @@ def _settle(
             total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
     if total is not None:
         weight = mask if strength == 1 else mask * strength
-        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight)
+        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight, parts)
     return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
 
 
@@ -375,7 +384,12 @@ def _statistics(work: Work) -> ColourStatistics:
     return colour_statistics(source, target, weight)
 
 
-def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor) -> None:
+def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor, parts: tuple[float, float]) -> None:
     box = bounding_box(weight)
-    if box is not None:
-        apply_colour_change(change, picture, weight, box)
+    if box is None or parts == (0, 0):
+        return
+    whole = picture[box[0] : box[1], box[2] : box[3]]
+    before = whole[..., :3].clone() if parts != (1, 1) else None
+    apply_colour_change(change, picture, weight, box)
+    if before is not None:
+        keep_parts(whole, before, *parts)
