@@ -42,6 +42,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="0 changes nothing, 1 makes the change, 2 twice the change (default: %(default)s)",
     )
+    for part, meaning in {"lightness": "lightness", "colour": "hue and chroma"}.items():
+        parser.add_argument(
+            f"--{part}",
+            metavar="P",
+            type=share,
+            default=1.0,
+            help=f"make this part of the change of {meaning}, 0 to 1; 0 keeps it as it is (default: %(default)s)",
+        )
     parser.add_argument(
         "--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge by this many (default: 0)"
     )
@@ -86,6 +94,8 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
             mask,
             resolution=args.resolution,
             strength=args.strength,
+            lightness=args.lightness,
+            colour=args.colour,
             feather=args.feather,
             foreground=args.foreground,
             **others,
@@ -158,6 +168,17 @@ def resolution(text: str) -> int | str:
     if text == "native" or (text.isdecimal() and 64 <= int(text) <= 4096):
         return text if text == "native" else int(text)
     raise argparse.ArgumentTypeError(f"must be 64 to 4096 pixels, or native, not {text!r}")
+
+
+def share(text: str) -> float:
+    """A part of a whole, 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number in 0..1, not {text!r}")
+    return value
 
 
 def strength(text: str) -> float:

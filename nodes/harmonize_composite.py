@@ -116,6 +116,29 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     "region was inpainted or recoloured in its place; its colours are fitted across the edge. pasted: "
                     "an object from elsewhere; always changed.",
                 ),
+                advanced(
+                    io.Float.Input(
+                        "lightness",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.05,
+                        optional=True,
+                        tooltip="How much of the change of lightness is made; 0 keeps the lightness of every pixel "
+                        "(as the Oklab colour space has it).",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "colour",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.05,
+                        optional=True,
+                        tooltip="How much of the change of hue and chroma is made; with 0 only the lightness changes.",
+                    )
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The harmonized image."),
@@ -161,6 +184,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         feather: int = 0,
         batch_mode: str = "per_frame",
         foreground: str = "auto",
+        lightness: float = 1.0,
+        colour: float = 1.0,
     ) -> io.NodeOutput:
         """Returns the harmonized images and the masks as they were used."""
         check_connected(image=image, mask=mask)
@@ -189,6 +214,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             resolution=resolution,
             consistency=batch_mode,
             foreground=foreground,
+            lightness=lightness,
+            colour=colour,
             decided=decisions.__setitem__,
         )
         show_text(cls, summary([decisions[index] for index in sorted(decisions)]))

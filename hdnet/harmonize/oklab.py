@@ -95,7 +95,7 @@ def mix_change(before: Tensor, after: Tensor, lightness: float, colour: float) -
 
 
 def _with_less_chroma(colours: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
-    """sRGB of Oklab ``[N, 3]`` whose chroma is reduced, by bisection, to the largest that lies within the range."""
+    """Reduces the chroma of Oklab ``[N, 3]`` by bisection until its sRGB, which is returned, lies in the range."""
     fits, exceeds = colours.new_zeros(len(colours), 1), colours.new_ones(len(colours), 1)
     for _ in range(HALVINGS):
         middle = (fits + exceeds) / 2

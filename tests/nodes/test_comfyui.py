@@ -93,7 +93,11 @@ def test_the_nodes_are_found_by_other_words(definitions):
 
 def test_rare_inputs_are_advanced(definitions):
     optional = definitions["HDNetHarmonizeComposite"]["input"]["optional"]
-    assert {name for name, (_, options) in optional.items() if options.get("advanced")} == {"batch_mode"}
+    assert {name for name, (_, options) in optional.items() if options.get("advanced")} == {
+        "batch_mode",
+        "lightness",
+        "colour",
+    }
 
 
 def test_help_pages_and_their_pictures_are_served(server, definitions):

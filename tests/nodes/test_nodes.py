@@ -504,6 +504,8 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "feather",
             "batch_mode",
             "foreground",
+            "lightness",
+            "colour",
         ],
         "HDNetCompare": ["before", "after", "layout", "position"],
         "HDNetExample": ["example"],
