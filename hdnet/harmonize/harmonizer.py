@@ -6,7 +6,7 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from numbers import Real
 
@@ -17,8 +17,8 @@ from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change
 from .consistency import looks_like_film, smooth_statistics
 from .decision import Decision
 from .edits import Edit, judge, judge_shot, trust_in
-from .inputs import Frames, check_frames, uncut_mask
-from .masks import bounding_box, feather_mask
+from .inputs import Frames, check_frames, feathered
+from .masks import bounding_box
 from .oklab import check_parts, keep_parts
 from .resize import shrink, shrink_separately, working_size
 
@@ -126,9 +126,7 @@ class Harmonizer:
         check_options(resolution, strength, consistency, foreground)
         check_parts(lightness, colour)
         frames = check_frames(image, mask, background, reference_mask)
-        if feather != 0:
-            masks = torch.cat([feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))])
-            frames = replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
+        frames = feathered(frames, feather)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
