@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.text import printable
+from . import editable
 from .arguments import add_common_arguments, harmonizer_of, named
 
 if TYPE_CHECKING:
     from ..hdnet.harmonize.decision import Decision
+
+OPAQUE = (".jpg", ".jpeg", ".bmp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +46,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="white = the part that the foreground shall match (default: all the rest)",
     )
+    parser.add_argument(
+        "--foreground-out",
+        metavar="F",
+        type=Path,
+        help="also write the harmonized foreground alone, with straight alpha, 16 bits where the picture has them: "
+        "laid over COMPOSITE, or over the --background, it gives OUT",
+    )
+    editable.add_lut_arguments(parser, editable.OF_A_PICTURE)
     parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the files given")
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Harmonizes one picture."""
+    from ..files.cube import check_cube
     from ..files.pictures import check_output, check_same_shape, join, read_mask, read_picture, save_picture
 
     check_output(args.output)
+    if args.foreground_out:
+        check_output(args.foreground_out)
+        if args.foreground_out.suffix.lower() in OPAQUE:
+            raise ValueError(f"{args.foreground_out}: this format has no alpha; write the foreground as PNG or TIFF.")
+    if args.lut:
+        check_cube(args.lut)
     _check_not_an_input(args)
     picture, info = read_picture(args.composite)
     mask = read_mask(args.mask)
@@ -75,12 +93,25 @@ def run(args: argparse.Namespace) -> int:
         )
     save_picture(result, args.output, info)
     print(f"{printable(args.output)}: {decisions[0]}")
+    if args.lut or args.foreground_out:
+        mask = editable.mask_in_use(args, picture, mask, background)
+    if args.foreground_out:
+        from ..hdnet.harmonize.layer import foreground_layer
+
+        beneath = picture if background is None else background
+        save_picture(foreground_layer(result, beneath, mask), args.foreground_out, info)
+        print(f"{printable(args.foreground_out)}: the foreground alone")
+    if args.lut:
+        from ..hdnet.harmonize.lut import LutFit
+
+        editable.save_lut(LutFit(args.lut_size).add(picture[0], result[0], mask[0]), args.lut, args.composite.stem)
     return 0
 
 
 def _check_not_an_input(args: argparse.Namespace) -> None:
     given = [args.composite, args.mask, args.background, args.reference_mask]
-    if args.overwrite or not args.output.exists():
-        return
-    if any(path and path.exists() and path.samefile(args.output) for path in given):
-        raise ValueError(f"{args.output}: this would overwrite a file given; name another, or add --overwrite.")
+    for output in (args.output, args.foreground_out, args.lut):
+        if args.overwrite or not output or not output.exists():
+            continue
+        if any(path and path.exists() and path.samefile(output) for path in given):
+            raise ValueError(f"{output}: this would overwrite a file given; name another, or add --overwrite.")

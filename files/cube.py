@@ -36,5 +36,5 @@ def save_cube(table: Tensor, path: str | Path, title: str = "") -> None:
     """
     plain = "".join(each for each in title if " " <= each <= "~" and each != '"')
     lines = [f'TITLE "{plain}"', f"LUT_3D_SIZE {len(table)}", "DOMAIN_MIN 0 0 0", "DOMAIN_MAX 1 1 1"]
-    lines += ["%.6f %.6f %.6f" % tuple(each) for each in table.flatten(0, 2).tolist()]
+    lines += [f"{red:.6f} {green:.6f} {blue:.6f}" for red, green, blue in table.flatten(0, 2).tolist()]
     write_whole(path, lambda file: file.write(("\n".join(lines) + "\n").encode("ascii")))

@@ -71,7 +71,7 @@ class LutFit:
         return self
 
     def table(self) -> Tensor:
-        """The table ``[size, size, size, 3]`` in 0..1, indexed by blue, green and red; without any pair the identity."""
+        """The table ``[size, size, size, 3]`` in 0..1, by blue, green and red; without any pair the identity."""
         size = self.size
         nothing = torch.zeros(7, 1, 1, 1)
         matrix = fit_colour_change(ColourStatistics(self._moments, nothing, (1, 1)), local=False).matrix.float()

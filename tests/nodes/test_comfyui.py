@@ -78,6 +78,8 @@ def test_the_nodes_are_there_under_their_names(definitions):
         "HDNetHarmonizeComposite": "Harmonize Composite",
         "HDNetCompare": "Compare Before and After",
         "HDNetExample": "Example for Harmonize Composite",
+        "HDNetForegroundLayer": "Foreground as Layer",
+        "HDNetSaveLut": "Save Change as LUT",
     }
 
 
