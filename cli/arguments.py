@@ -54,6 +54,23 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         "--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge by this many (default: 0)"
     )
     parser.add_argument(
+        "--grow",
+        metavar="PIXELS",
+        type=int,
+        default=0,
+        help="grow the mask by this many before it is softened; negative shrinks it (default: 0)",
+    )
+    parser.add_argument(
+        "--blend-grow",
+        metavar="PIXELS",
+        type=int,
+        default=0,
+        help="the same for blending only, after the object was judged (default: 0)",
+    )
+    parser.add_argument(
+        "--blend-feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask for blending only"
+    )
+    parser.add_argument(
         "--foreground",
         choices=("auto", "pasted", "edited"),
         default="auto",
@@ -97,6 +114,9 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
             lightness=args.lightness,
             colour=args.colour,
             feather=args.feather,
+            grow=args.grow,
+            blend_grow=args.blend_grow,
+            blend_feather=args.blend_feather,
             foreground=args.foreground,
             **others,
         )

@@ -26,11 +26,16 @@ def add_lut_arguments(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 
 def mask_in_use(args: argparse.Namespace, picture: Tensor, mask: Tensor, background: Tensor | None = None) -> Tensor:
-    """The mask `[1, H, W]` with which a picture is changed: inverted, resized, limited by alpha and feathered."""
-    from ..hdnet.harmonize.inputs import check_frames, feathered
+    """The mask `[1, H, W]` with which a picture is changed, as all options have it; of several objects all in one."""
+    import torch
 
-    frames = feathered(check_frames(picture, 1 - mask if args.invert_mask else mask, background), args.feather)
-    return frames.mask_of(0)[None]
+    from ..hdnet.harmonize.inputs import check_frames, shaped
+    from ..hdnet.harmonize.masks import shape_mask
+
+    frames = check_frames(picture, 1 - mask if args.invert_mask else mask, background)
+    frames = shaped(frames, args.grow, args.feather)
+    masks = torch.stack([frames.mask_of(index) for index in range(len(frames.mask))])
+    return shape_mask(masks, args.blend_grow, args.blend_feather).amax(0, keepdim=True)
 
 
 def save_lut(fit: LutFit, path: Path, title: str) -> None:

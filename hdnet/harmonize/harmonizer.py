@@ -17,8 +17,9 @@ from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change
 from .consistency import looks_like_film, smooth_statistics
 from .decision import Decision
 from .edits import Edit, judge, judge_shot, trust_in
-from .inputs import Frames, check_frames, feathered
-from .masks import bounding_box
+from .inputs import Frames, check_frames, shaped
+from .masks import bounding_box, shape_mask
+from .objects import check_objects, harmonize_each, together
 from .oklab import check_parts, keep_parts
 from .resize import shrink, shrink_separately, working_size
 
@@ -83,6 +84,10 @@ class Harmonizer:
         foreground: str = "auto",
         lightness: float = 1.0,
         colour: float = 1.0,
+        grow: int = 0,
+        blend_grow: int = 0,
+        blend_feather: float = 0,
+        objects: str = "images",
         progress: Callable[[int, int], None] | None = None,
         decided: Callable[[int, Decision], None] | None = None,
     ) -> Tensor:
@@ -112,6 +117,11 @@ class Harmonizer:
             lightness: How much of the change's lightness is made, 0..1; 0 keeps that of every pixel, as Oklab has it.
             colour: How much of its hue and chroma, 0..1; with 0 only the lightness changes. What then leaves sRGB
                 loses chroma until it fits.
+            grow: Grows the mask by this many pixels, before it is softened; shrinks it where negative, -256 to 256.
+            blend_grow: The same for blending only, after the foreground was judged.
+            blend_feather: Softens the mask for blending only.
+            objects: Several masks for one image are ``"images"``: one result for each; ``"each"``: one result, every
+                object matched by itself, the others part of its background; ``"together"``: matched as one.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             decided: Called with an image's index and what was decided about it.
 
@@ -126,7 +136,29 @@ class Harmonizer:
         check_options(resolution, strength, consistency, foreground)
         check_parts(lightness, colour)
         frames = check_frames(image, mask, background, reference_mask)
-        frames = feathered(frames, feather)
+        check_objects(objects, len(image))
+        if objects == "together":
+            frames = check_frames(image, together(mask), background, reference_mask)
+        elif objects == "each":
+            return harmonize_each(
+                self,
+                image,
+                mask,
+                background=background,
+                grow=grow,
+                feather=feather,
+                decided=decided,
+                reference_mask=reference_mask,
+                resolution=resolution,
+                strength=strength,
+                foreground=foreground,
+                lightness=lightness,
+                colour=colour,
+                blend_grow=blend_grow,
+                blend_feather=blend_feather,
+                progress=progress,
+            )
+        frames = shaped(frames, grow, feather)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
@@ -148,7 +180,7 @@ class Harmonizer:
         proposals = _proposals(done, consistency)
         trust = trust_in(self.network, foreground)
         for index, proposal in enumerate(proposals):
-            mask = frames.mask_of(index)
+            mask = shape_mask(frames.mask_of(index)[None], blend_grow, blend_feather)[0]
             decision = _settle(edits[index], proposal, trust, out[index], mask, strength, (lightness, colour))
             if decided is not None:
                 decided(index, decision)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .drift import find_drift
-from .masks import feather_mask, fit_mask
+from .masks import fit_mask, shape_mask
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +135,11 @@ def check_frames(
     return Frames(image, mask, background, reference_mask, cut)
 
 
-def feathered(frames: Frames, radius: float) -> Frames:
-    """The frames with masks at the image's size, softened by so many pixels; as they are where that is 0."""
-    if radius == 0:
+def shaped(frames: Frames, grow: int, feather: float) -> Frames:
+    """The frames with masks grown and softened by so many of the image's pixels; as they are where both are 0."""
+    if grow == feather == 0:
         return frames
-    masks = torch.cat([feather_mask(frames.mask_of(index)[None], radius) for index in range(len(frames.mask))])
+    masks = torch.cat([shape_mask(frames.mask_of(index)[None], grow, feather) for index in range(len(frames.mask))])
     return replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
 
 

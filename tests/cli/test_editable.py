@@ -94,3 +94,27 @@ def test_what_cannot_be_written_is_said_before_the_work(files, capsys, option, n
     common = ("-o", files / "out.png", option, files / name)
     assert run("image", files / "a.png", files / "mask.png", *common) == 2
     assert said in capsys.readouterr().err and not (files / "out.png").exists()
+
+
+def test_further_masks_are_further_objects(files, capsys):
+    other = np.zeros((48, 64), np.uint8)
+    other[5:40, 2:16] = 255
+    Image.fromarray(other).save(files / "other.png")
+    common = (
+        "image",
+        files / "a.png",
+        files / "mask.png",
+        "--foreground",
+        "pasted",
+        "--more-masks",
+        files / "other.png",
+    )
+    assert run(*common, "-o", files / "each.png") == 0
+    assert "(object 2)" in capsys.readouterr().out
+    assert run(*common, "-o", files / "one.png", "--together") == 0
+    before, each, one = (pixels(files / f"{name}.png") for name in ("a", "each", "one"))
+    outside = (pixels(files / "mask.png") == 0) & (other == 0)
+    for result in (each, one):
+        assert np.array_equal(result[outside], before[outside])
+        assert (result != before)[other > 0].any() and (result != before)[pixels(files / "mask.png") > 0].any()
+    assert not np.array_equal(each, one)
