@@ -99,6 +99,10 @@ def test_rare_inputs_are_advanced(definitions):
         "batch_mode",
         "lightness",
         "colour",
+        "grow",
+        "blend_grow",
+        "blend_feather",
+        "objects",
     }
 
 

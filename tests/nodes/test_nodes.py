@@ -480,6 +480,29 @@ def test_every_example_is_there_with_a_mask_of_its_size(pack, example):
     assert bool(mask.any()) == (example != "original of inpainted")
 
 
+# Several objects
+
+
+def test_several_objects_of_one_image_give_one_image_and_one_mask(harmonize):
+    image, masks = picture(), torch.cat((square(), square().roll(24, 2)))
+    for objects, count in (("images", 2), ("each", 1), ("together", 1)):
+        result, used = harmonize(image, masks, objects=objects, grow=2, foreground="pasted")
+        assert len(result) == len(used) == count
+        assert torch.equal(result[used == 0], image.expand(count, -1, -1, -1)[used == 0])
+        if count == 1:
+            assert used[0].sum() > masks.sum()
+            bar = comfyui_stand_in.ProgressBar.last
+            assert bar.steps[-1] == bar.total
+    with pytest.raises(ValueError, match="one image"):
+        harmonize(picture(batch=2), masks, objects="each")
+
+
+def test_the_mask_that_comes_out_is_that_of_blending(harmonize):
+    image, mask = picture(), square()
+    result, used = harmonize(image, mask, blend_grow=-3, blend_feather=2, foreground="pasted")
+    assert used.sum() < mask.sum() and torch.equal(result[used == 0], image[used == 0])
+
+
 # Results that can be edited
 
 
@@ -532,6 +555,10 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "foreground",
             "lightness",
             "colour",
+            "grow",
+            "blend_grow",
+            "blend_feather",
+            "objects",
         ],
         "HDNetCompare": ["before", "after", "layout", "position"],
         "HDNetExample": ["example"],
