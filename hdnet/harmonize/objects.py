@@ -61,8 +61,9 @@ def harmonize_each(
     composite = torch.empty(1, *frames.size, frames.channels, device=image.device)
     known = frames.composite_into(composite[0], 0, masks.amax(0))
     if known and options.get("foreground", "auto") != "pasted":
-        for index in range(len(masks) if decided is not None else 0):
-            decided(index, Decision("known"))
+        if decided is not None:
+            for index in range(len(masks)):
+                decided(index, Decision("known"))
         return composite
     results = harmonize(composite, masks, decided=decided, **options)
     weight = shape_mask(masks, options.get("blend_grow", 0), options.get("blend_feather", 0))
