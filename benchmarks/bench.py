@@ -9,11 +9,13 @@ The weights are random and the masks a centred quarter of the picture; neither c
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .measure import Seconds, alternate, in_own_process, machine
 
@@ -26,7 +28,7 @@ PLAIN_LIMIT = 1024  # above, the plain network's similarity of all positions tak
 FILM = (1080, 1920)
 
 
-def run(args) -> int:
+def run(args: argparse.Namespace) -> int:
     """Measures and prints table after table."""
     import torch
 
@@ -34,7 +36,7 @@ def run(args) -> int:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    report = {"machine": machine(), "repeats": args.repeats}
+    report: dict[str, Any] = {"machine": machine(), "repeats": args.repeats}
     print(
         f"{report['machine']}\nseconds: median (fastest-slowest) of {args.repeats}; GB: peak of a process of its own\n"
     )
@@ -76,7 +78,7 @@ def make_composite(height: int, width: int, count: int = 1) -> tuple[Tensor, Ten
     return torch.rand(count, 3, height, width) * 2 - 1, mask
 
 
-def _networks(args) -> list[dict]:
+def _networks(args: argparse.Namespace) -> list[dict]:
     import torch
 
     from ..hdnet.network.precision import choose_dtype
@@ -92,7 +94,7 @@ def _networks(args) -> list[dict]:
         network, fast = make_network(preset), make_network(preset).to(auto)
         for size in args.sizes:
             composite, mask = make_composite(size, size)
-            jobs = {
+            jobs: dict[str, Callable[[], object]] = {
                 "ours": partial(network, composite, mask),
                 "auto": partial(fast, composite.to(auto), mask.to(auto)),
                 "floor": convolutions_alone(network, size),
@@ -112,7 +114,7 @@ def _networks(args) -> list[dict]:
     return rows
 
 
-def _natives(args) -> list[dict]:
+def _natives(args: argparse.Namespace) -> list[dict]:
     import torch
 
     print("\nnative, all pixels through the network")
@@ -134,7 +136,7 @@ def forward_once(preset: str, size: int, threads: int) -> float:
         return _timed(partial(network, *inputs))
 
 
-def _pictures(args) -> list[dict]:
+def _pictures(args: argparse.Namespace) -> list[dict]:
     import torch
 
     print("\nlarge pictures, worked on at 256 × 256")
@@ -171,7 +173,7 @@ def harmonize_large(preset: str, size: int, repeats: int, threads: int) -> tuple
     return seconds["whole"], seconds["alone"]
 
 
-def _film(args) -> dict:
+def _film(args: argparse.Namespace) -> dict:
     import torch
 
     from ..hdnet import Harmonizer
@@ -193,7 +195,7 @@ def _film(args) -> dict:
     return {"frames": args.frames, "ours": ours, "plain": plain}
 
 
-def _training(args) -> list[dict]:
+def _training(args: argparse.Namespace) -> list[dict]:
     from .plain import plain_network
 
     print(f"\ntraining step at {args.training} × {args.training}, batch 4, forward and backward, float32")
@@ -214,7 +216,7 @@ def _training(args) -> list[dict]:
     return rows
 
 
-def _step(network: HDNet, forward, composite: Tensor, mask: Tensor) -> None:
+def _step(network: HDNet, forward: Callable[..., Tensor], composite: Tensor, mask: Tensor) -> None:
     network.zero_grad()
     (forward(composite, mask) * mask).square().mean().backward()
 
@@ -234,7 +236,7 @@ def load_shipped() -> float:
     return _timed(load_network)
 
 
-def _timed(job) -> float:
+def _timed(job: Callable[[], object]) -> float:
     start = time.perf_counter()
     job()
     return time.perf_counter() - start

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,8 @@ def bilateral_grid(change: Change, picture: Tensor, mask: Tensor) -> Tensor:
     """This package's: one affine map, and offsets in a bilateral grid."""
     result = picture.clone()
     fitted = fit_colour_change(colour_statistics(change.source, change.target, change.foreground.float()))
-    apply_colour_change(fitted, result, mask, bounding_box(mask))
+    if (box := bounding_box(mask)) is not None:
+        apply_colour_change(fitted, result, mask, box)
     return result
 
 
@@ -151,13 +153,8 @@ def find(root: Path) -> Iterator[tuple[str, Tensor, Tensor]]:
     images, masks = ((root / name if (root / name).is_dir() else root / f"{name}s") for name in ("image", "mask"))
     for path in sorted(images.iterdir()):
         for mask in sorted(masks.glob(f"{path.stem}*.png"))[:1]:
-            yield (
-                path.stem,
-                *(
-                    torch.from_numpy(np.array(read(file)) / np.float32(255))
-                    for read, file in ((read_rgb, path), (read_mask, mask))
-                ),
-            )
+            pixels, foreground = (np.array(image) / np.float32(255) for image in (read_rgb(path), read_mask(mask)))
+            yield path.stem, torch.from_numpy(pixels), torch.from_numpy(foreground)
 
 
 @torch.no_grad()
@@ -168,7 +165,7 @@ def compare(composites: list, photographs: list, network: nn.Module, resolution:
         For each method `speckle` and `psnr` (lists over the pictures) and `seconds` (in all, on composites); and for
         each composite its name, picture, mask and results, uint8.
     """
-    figures = {name: {"speckle": [], "psnr": [], "seconds": 0.0} for name in METHODS}
+    figures: dict[str, dict[str, Any]] = {name: {"speckle": [], "psnr": [], "seconds": 0.0} for name in METHODS}
     results = []
     for name, picture, mask in tqdm(composites, disable=None):
         change, before, after = network_change(network, picture, mask, resolution), to_8bit(picture.numpy()), {}

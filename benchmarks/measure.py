@@ -7,9 +7,13 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Seconds:
         return f"{self.median:.3f} ({self.low:.3f}-{self.high:.3f})"
 
 
-def alternate(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, Seconds]:
+def alternate(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Seconds]:
     """Times jobs in turn, ``repeats`` rounds after one round to warm up, so that noise meets all of them."""
-    taken = {name: [] for name in jobs}
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
     for job in jobs.values():
         job()
     for _ in range(repeats):
@@ -43,7 +47,7 @@ def alternate(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, 
     return {name: Seconds(statistics.median(each), min(each), max(each)) for name, each in taken.items()}
 
 
-def in_own_process(job: Callable, *arguments) -> tuple[object, float]:
+def in_own_process(job: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
     """Runs a picklable job in a fresh process.
 
     Returns:
@@ -65,7 +69,7 @@ def in_own_process(job: Callable, *arguments) -> tuple[object, float]:
         process.join()
 
 
-def _work(sender, job: Callable, arguments: tuple) -> None:
+def _work(sender: Connection, job: Callable, arguments: tuple) -> None:
     result = job(*arguments)
     sender.send((result, peak_memory()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ def plain_network(network: HDNet, composite: Tensor, mask: Tensor) -> Tensor:
     Returns:
         ``[B, 3, H, W]`` in -1..1.
     """
+    assert network.local_dynamics is not None and network.global_dynamics is not None
     full, half, quarter, eighth = (mask[..., ::step, ::step] for step in (1, 2, 4, 8))
     x = composite if network.config.in_channels == 3 else torch.cat((composite, mask), 1)
     skips = [network.encoder[0](x)]
@@ -43,7 +45,7 @@ def plain_network(network: HDNet, composite: Tensor, mask: Tensor) -> Tensor:
     return torch.tanh(network.head(F.relu(x)))
 
 
-def _decode(layer, x: Tensor, inside: Tensor) -> Tensor:
+def _decode(layer: Any, x: Tensor, inside: Tensor) -> Tensor:
     """ReLU, transposed convolution, RAIN."""
     x, norm, outside = layer.conv(F.relu(x)), layer.norm, 1 - inside
     mean_f, deviation_f = _statistics(x, inside)
@@ -62,7 +64,7 @@ def _statistics(x: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + EPSILON).sqrt()
 
 
-def _local_dynamics(module, x: Tensor, inside: Tensor) -> Tensor:
+def _local_dynamics(module: Any, x: Tensor, inside: Tensor) -> Tensor:
     features, region = x.flatten(2).mT, inside.flatten(2).mT
     unit = F.normalize(features, dim=2)
     similarity = (unit @ unit.mT).masked_fill(region.mT > 0.5, -2)
@@ -71,7 +73,7 @@ def _local_dynamics(module, x: Tensor, inside: Tensor) -> Tensor:
     return torch.where(region > 0.5, fused, features).mT.unflatten(2, x.shape[2:])
 
 
-def _global_dynamics(module, x: Tensor, inside: Tensor) -> Tensor:
+def _global_dynamics(module: Any, x: Tensor, inside: Tensor) -> Tensor:
     channels = x.shape[1]
     kernels = module.expand(torch.sigmoid(module.squeeze(F.adaptive_avg_pool2d(x, 1))))
     both = torch.cat([F.conv2d(*each) for each in zip(x.split(1), kernels.view(len(x), 2 * channels, channels, 1, 1))])

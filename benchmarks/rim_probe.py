@@ -60,18 +60,20 @@ def probe(cases: list[Case]) -> tuple[dict[str, tuple[float, float]], int]:
         channels together; 0 or less is nothing), and the standard error, over pictures, of its difference from
         "beyond"; and the number of composites whose object is deep and whose background is wide enough.
     """
-    features, changes, pictures = {view: [] for view in VIEWS}, [], []
+    features: dict[str, list[np.ndarray]] = {view: [] for view in VIEWS}
+    changes, pictures = [], []
     for case in cases:
         try:
-            pair = case.load()
+            sample = case.load()
         except (OSError, ValueError):
             continue
-        mask = pair["mask"] > 127
-        seen = {view: describe(pair["composite"], mask, *shells) for view, shells in VIEWS.items()}
-        if all(each is not None for each in seen.values()):
+        mask = sample.foreground
+        described = {view: describe(sample.composite, mask, *shells) for view, shells in VIEWS.items()}
+        seen = {view: each for view, each in described.items() if each is not None}
+        if len(seen) == len(VIEWS):
             for view, each in seen.items():
                 features[view].append(each)
-            changes.append((pair["real"][mask].astype(float) - pair["composite"][mask]).mean(0))
+            changes.append((sample.real[mask].astype(float) - sample.composite[mask]).mean(0))
             pictures.append(case.name.split(maxsplit=1)[1])
     change = np.array(changes)
     change -= change.mean(0)

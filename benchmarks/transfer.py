@@ -32,6 +32,7 @@ from ..hdnet.harmonize.resize import shrink_separately, working_size
 from ..training.data.photos import Photographs
 from ..training.evaluation.contact_sheet import worst_edge
 from ..training.evaluation.metrics import speckle, to_8bit
+from ..training.sample import is_foreground
 from ..training.synthesis.recolour import recolour
 from ..weights import load_network
 
@@ -112,15 +113,18 @@ def _filled(planes: Tensor, weight: Tensor) -> Tensor:
 def compare(photographs: Photographs, weights: str, count: int) -> tuple[dict, list[np.ndarray]]:
     """Both figures of every way: lists by way and resolution; and a row of enlarged edges for each photograph."""
     network = load_network(weights)
-    figures = {(way, size): {"psnr": [], "speckle": []} for way in WAYS for size in RESOLUTIONS}
+    figures: dict[tuple[str, int], dict[str, list[float]]] = {
+        (way, size): {"psnr": [], "speckle": []} for way in WAYS for size in RESOLUTIONS
+    }
     rows = []
     for index in tqdm(range(min(count, len(photographs))), unit="photograph", disable=None):
         rng = np.random.default_rng(index)
         photo, mask = (np.asarray(each) for each in photographs.read(photographs.with_masks[index], rng))
-        inside, composite = mask > 127, None
+        inside, composite = is_foreground(mask), None
         while composite is None:
             reference = photographs.reference(photographs.with_masks[index], rng)
-            composite = recolour(photo.astype(np.float32) / 255, inside, reference, rng)
+            if reference is not None:
+                composite = recolour(photo.astype(np.float32) / 255, inside, reference, rng)
         before = to_8bit(composite)
         picture, share = torch.from_numpy(before.astype(np.float32) / 255), torch.from_numpy(inside.astype(np.float32))
         truth = torch.from_numpy(photo.astype(np.float32) / 255)

@@ -97,9 +97,10 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     import torch
 
     from ..hdnet import Harmonizer
+    from ..hdnet.network.device import choose_device
     from ..weights import load_network
 
-    harmonizer = Harmonizer(load_network(args.weights, device=device_of(args.device), precision=args.precision))
+    harmonizer = Harmonizer(load_network(args.weights, device=choose_device(args.device), precision=args.precision))
 
     def harmonize(picture: Tensor, mask: Tensor, **others: Any) -> Tensor:
         mask = 1 - mask if args.invert_mask else mask
@@ -170,24 +171,14 @@ def named(path: Path) -> Iterator[None]:
         library.removeFilter(name_it)
 
 
-def device_of(name: str | None) -> str:
-    """The device to use; ValueError where it cannot be used here."""
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"The device {name!r} cannot be used here: {str(error).partition('. ')[0]}.") from error
-    return name
-
-
 def resolution(text: str) -> int | str:
-    """A working resolution: 64 to 4096 pixels, or "native"."""
-    if text == "native" or (text.isdecimal() and 64 <= int(text) <= 4096):
-        return text if text == "native" else int(text)
-    raise argparse.ArgumentTypeError(f"must be 64 to 4096 pixels, or native, not {text!r}")
+    """A working resolution, see :mod:`..hdnet.harmonize.options`."""
+    from ..hdnet.harmonize.options import check_resolution
+
+    try:
+        return check_resolution(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def share(text: str) -> float:
@@ -202,14 +193,13 @@ def share(text: str) -> float:
 
 
 def strength(text: str) -> float:
-    """A strength, 0 to 2."""
+    """A strength, see :mod:`..hdnet.harmonize.options`."""
+    from ..hdnet.harmonize.options import check_strength
+
     try:
-        value = float(text)
+        return check_strength(float(text))
     except ValueError:
-        value = -1
-    if not 0 <= value <= 2:
-        raise argparse.ArgumentTypeError(f"must be a number in 0..2, not {text!r}")
-    return value
+        raise argparse.ArgumentTypeError(f"The strength must be a number in 0..2, not {text!r}.") from None
 
 
 def count(text: str) -> int:

@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..files.text import printable
-from .arguments import count, strength
+from .arguments import count, resolution, strength
 
 PROTOCOLS = ("real-background", "composite-background")
 KINDS = ("camera", "pasted", "inpainted", "recoloured")
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resolution",
-        type=_resolution,
+        type=resolution,
         metavar="N|native",
         help="working resolution, as in 'harmonize image' (default: native for squares, 256 for 'full')",
     )
@@ -102,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..hdnet import Harmonizer
+    from ..hdnet.network.device import choose_device
     from ..training.evaluation.baselines import BASELINES
     from ..training.evaluation.cases import already_harmonious, find_cases, with_mask_error
     from ..training.evaluation.contact_sheet import write_contact_sheet
@@ -114,13 +116,13 @@ def run(args: argparse.Namespace) -> int:
     resolution = args.resolution or (256 if args.size == "full" else "native")
     cases = find_cases(args.root, None if args.size == "full" else args.size, args.limit, args.kind or "", args.split)
     cases = [with_mask_error(case, args.mask_error) for case in cases]
-    network = load_network(args.weights, device=args.device or _best_device())
+    network = load_network(args.weights, device=choose_device(args.device))
     # the paper's protocol judges the network alone
     foreground = args.foreground or ("auto" if args.size == "full" else "pasted")
     harmonize = by_network(Harmonizer(network), resolution, foreground=foreground, strength=args.strength)
     methods = {NETWORK: harmonize} | (BASELINES if args.baselines else {})
 
-    def progress(results):
+    def progress(results: Iterable) -> Iterable:
         return tqdm(results, total=len(cases), unit="pair", disable=None)
 
     scores, failures = evaluate(
@@ -153,22 +155,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _best_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _size(text: str) -> int | str:
     if text == "full":
         return text
     return _multiple(text, "256, 1024, 2048 or full")
-
-
-def _resolution(text: str) -> int | str:
-    if text == "native":
-        return text
-    return _multiple(text, "a number of pixels or native")
 
 
 def _multiple(text: str, wanted: str) -> int:

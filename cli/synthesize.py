@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs it; 1 where something failed."""
-    from ..training.synthesis.synthesize import synthesize
+    from ..training.data.synthesize import synthesize
 
     failures = synthesize(
         args.photos,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.atomic import save_whole
+from .build import build_network
 from .errors import WeightsError
 
 if TYPE_CHECKING:
@@ -91,8 +92,6 @@ def read_published(
         WeightsError: It cannot be read, or holds no HDNet.
     """
     import torch
-
-    from .files import build_network
 
     if not Path(path).is_file():
         raise WeightsError(f"{path}: there is no such file.")

@@ -25,14 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.atomic import write_whole
+from .authors import from_published, looks_published
+from .build import build_network
 from .errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..hdnet import HDNet, HDNetConfig
+    from ..hdnet import HDNet
 
-MOST_PARAMETERS = 500_000_000  # 2 GB; HDNet has 10 million
 CARD_KEYS = ("title", "licence", "training_data", "training", "figures", "limits", "source")
 
 
@@ -84,7 +85,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def read_network(path: str | Path) -> HDNet:
     """Builds the network that a safetensors file holds, float32 on the CPU, for inference.
 
-    Files with the published code's parameter names are taken too; see :mod:`.published`.
+    Files with the published code's parameter names are taken too; see :mod:`.authors`.
 
     Raises:
         WeightsError: The file is missing, damaged or foreign; tensors are missing, left over, of a wrong shape
@@ -92,7 +93,6 @@ def read_network(path: str | Path) -> HDNet:
     """
     tensors, metadata = _read(path)
     from ..hdnet.network.acting import ActingRule
-    from .authors import from_published, looks_published
 
     if looks_published(tensors):
         tensors = from_published(tensors)
@@ -104,70 +104,6 @@ def read_network(path: str | Path) -> HDNet:
         except ValueError as error:
             raise WeightsError(f"{path}: its metadata holds a rule that cannot be used. {error}") from error
     return network
-
-
-def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
-    """Builds a network from its tensors; strict. ``name`` says in errors whose they are."""
-    import numpy as np
-
-    from .unfilled import unfilled_network
-
-    total = sum(tensor.numel() for tensor in tensors.values())
-    if total > MOST_PARAMETERS:  # a few bytes can declare them
-        raise WeightsError(f"{name}: {total:,} parameters are more than the {MOST_PARAMETERS:,} that are read.")
-    network = unfilled_network(_config(tensors, metadata, name))
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or surplus:
-        raise WeightsError(
-            f"{name}: these are not the weights of an HDNet: "
-            + "; ".join(
-                f"{what}: {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
-                for what, keys in (("missing", missing), ("left over", surplus))
-                if keys
-            )
-            + "."
-        )
-    values = {}
-    for key, shape in expected.items():
-        tensor = tensors[key]
-        if tuple(tensor.shape) != shape:
-            raise WeightsError(
-                f"{name}: the tensor {key} has the shape {list(tensor.shape)} but should have {list(shape)}."
-            )
-        values[key] = tensor.detach().float().contiguous()
-        if not tensor.is_floating_point() or not np.isfinite(values[key].numpy()).all():
-            raise WeightsError(f"{name}: the tensor {key} does not hold finite floating-point values; get a new copy.")
-    network.load_state_dict(values, assign=True)
-    return network.eval().requires_grad_(False)
-
-
-def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNetConfig:
-    from ..hdnet import HDNetConfig
-
-    first = tensors.get("encoder.0.weight")
-    if first is None or first.dim() != 4:
-        raise WeightsError(
-            f"{name}: there is no HDNet in this file; if it is a checkpoint of the published code, "
-            "convert it with 'harmonize weights convert'."
-        )
-    local = "local_dynamics.linear.weight" in tensors
-    learned = "global_dynamics.0.guide.weight" in tensors
-    masked = "global_dynamics.0.squeeze.weight" in tensors
-    neighbours = metadata.get("neighbours", "1")
-    if not neighbours.isdecimal():
-        raise WeightsError(f"{name}: its metadata gives the number of neighbours as {neighbours!r}.")
-    try:
-        return HDNetConfig(
-            base_channels=first.shape[0],
-            in_channels=first.shape[1],
-            local_dynamics=metadata.get("local_dynamics", "paper") if local else None,
-            neighbours=int(neighbours),
-            global_dynamics="learned" if learned else "mask" if masked else None,
-            scene_context=len(tensors.get("scene_context.layers.0.weight", ())),
-        )
-    except ValueError as error:
-        raise WeightsError(f"{name}: {error}") from error
 
 
 def _read(path: str | Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -34,10 +34,13 @@ def load_network(
 
     Raises:
         WeightsError: Unknown, damaged, foreign or not to be had.
+        ValueError: If the device cannot be used here.
     """
+    from ..hdnet.network.device import choose_device
     from ..hdnet.network.precision import choose_dtype
     from .files import read_network
 
+    device = choose_device(device)
     return read_network(locate(source, folder)).to(device, choose_dtype(precision, device))
 
 

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +20,15 @@ from .inputs import Frames, check_frames, shaped
 from .masks import bounding_box, shape_mask
 from .objects import check_objects, harmonize_each, together
 from .oklab import check_parts, keep_parts
+from .options import check_resolution, check_strength
 from .resize import shrink, shrink_separately, working_size
 
 logger = logging.getLogger(__name__)
 
 CONSISTENCY = ("per_frame", "uniform", "smooth", "auto")
 FOREGROUND = ("auto", "pasted", "edited")
-MAX_STRENGTH = 2.0
 NO_COLOUR = 1.5 / 255  # channels closer than this everywhere: a picture without colour
 ONE_COLOUR = 1e-4
-MIN_RESOLUTION, MAX_RESOLUTION = 64, 4096
 TRANSFER_RESOLUTION = 512  # a change is known at this many squared pixels at most; more add time and noise
 
 
@@ -241,17 +239,8 @@ class Harmonizer:
 
 def check_options(resolution: int | str, strength: float, consistency: str, foreground: str = "auto") -> None:
     """Raises ValueError, in one sentence, where an option of :class:`Harmonizer` is out of range."""
-    if resolution != "native":
-        try:
-            pixels = int(resolution)
-        except (TypeError, ValueError, OverflowError):
-            pixels = 0
-        if not MIN_RESOLUTION <= pixels <= MAX_RESOLUTION:
-            raise ValueError(
-                f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native", not {resolution!r}.'
-            )
-    if not isinstance(strength, Real) or not 0 <= strength <= MAX_STRENGTH:
-        raise ValueError(f"The strength must be a number in 0..{MAX_STRENGTH:g}, not {strength!r}.")
+    check_resolution(resolution)
+    check_strength(strength)
     if consistency not in CONSISTENCY:
         raise ValueError(f"The consistency must be one of {', '.join(CONSISTENCY)}, not {consistency!r}.")
     if foreground not in FOREGROUND:

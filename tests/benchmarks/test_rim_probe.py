@@ -6,6 +6,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from harmonize_composite.benchmarks.rim_probe import predict, probe
 from harmonize_composite.training.evaluation.evaluate import Case
+from harmonize_composite.training.sample import Sample
 
 
 def case(number: int, trace: bool) -> Case:
@@ -21,9 +22,7 @@ def case(number: int, trace: bool) -> Case:
     composite = real.copy()
     composite[mask] += rng.normal(0, 20, 3)
     real, composite = (np.rint(each.clip(0, 255)).astype(np.uint8) for each in (real, composite))
-    return Case(
-        f"{number} p{number}", "s", lambda: {"composite": composite, "real": real, "mask": np.uint8(255) * mask}
-    )
+    return Case(f"{number} p{number}", "s", lambda: Sample(composite, np.uint8(255) * mask, real))
 
 
 @pytest.mark.parametrize("trace", [True, False])

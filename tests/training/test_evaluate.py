@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from harmonize_composite.cli import evaluate as evaluate_command
+from harmonize_composite.cli import main
 from harmonize_composite.training.data.photos import Photographs, validation_set
 from harmonize_composite.training.evaluation.baselines import BASELINES
 from harmonize_composite.training.evaluation.cases import already_harmonious, find_cases, with_mask_error
@@ -134,15 +135,15 @@ def test_pictures_are_resized_to_the_square(iharmony4):
     write_pair(iharmony4, "Night", "e", 10, 16)
     for case in find_cases(iharmony4, 32):
         pair = case.load()
-        assert pair["mask"].shape == (32, 32) and pair["composite"].shape == pair["real"].shape == (32, 32, 3)
-        assert set(np.unique(pair["mask"])) <= {0, 255}
-    assert [case.load()["real"].shape[0] for case in find_cases(iharmony4, None)] == [SIDE] * 4
+        assert pair.mask.shape == (32, 32) and pair.composite.shape == pair.real.shape == (32, 32, 3)
+        assert set(np.unique(pair.mask)) <= {0, 255}
+    assert [case.load().real.shape[0] for case in find_cases(iharmony4, None)] == [SIDE] * 4
 
 
 @pytest.mark.parametrize(("pixels", "rows"), [(3, 11), (0, 8), (-2, 6)])
 def test_masks_can_be_grown_and_shrunk(iharmony4, pixels, rows):
     case = with_mask_error(find_cases(iharmony4, SIDE)[1], pixels)
-    mask = case.load()["mask"]
+    mask = case.load().mask
     assert (mask[:rows] == 255).all() and (mask[rows:] == 0).all()
 
 
@@ -196,8 +197,8 @@ def test_photographs_are_judged_on_their_fixed_validation_set(photographs):
     assert len({case.name for case in cases}) == 5
     for case, pair in zip(cases, fixed, strict=True):
         loaded = case.load()
-        assert all(np.array_equal(loaded[key], pair[key]) for key in ("composite", "mask", "real"))
-    assert find_cases(photographs, None, limit=1)[0].load()["real"].shape == (50, 60, 3)
+        assert all(np.array_equal(getattr(loaded, key), getattr(pair, key)) for key in ("composite", "mask", "real"))
+    assert find_cases(photographs, None, limit=1)[0].load().real.shape == (50, 60, 3)
 
 
 def test_baselines_undo_a_change_of_colour_that_is_all_there_is():
@@ -381,3 +382,11 @@ def test_the_quality_benchmark_times_and_scores_every_method(iharmony4, tmp_path
     assert rows["darken"]["worse"] == 0.25 and rows["darken"]["seconds"] > 0
     draw(rows, tmp_path / "quality.png", "four pairs")
     assert min(Image.open(tmp_path / "quality.png").size) > 400
+
+
+@pytest.mark.parametrize("option", [["--resolution", "32"], ["--strength", "3"]])
+def test_what_the_harmonizer_refuses_is_refused_before_a_pair_is_read(iharmony4, option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(iharmony4), *option])
+    assert stop.value.code == 2
+    assert option[0] in capsys.readouterr().err

@@ -157,7 +157,7 @@ def test_deep_and_palette_masks_of_pairs(pairs, capsys):
     palette.putpalette([0, 0, 0] + [9, 9, 99] * 255)
     palette.save(masks[2])
     for pair in find_pairs(pairs, "test"):
-        assert np.array_equal(pair.load()["mask"], np.asarray(MASK))
+        assert np.array_equal(pair.load().mask, np.asarray(MASK))
 
 
 # Preparing photographs

@@ -19,6 +19,7 @@ from harmonize_composite.training.evaluation.evaluate import Case, Score, evalua
 from harmonize_composite.training.evaluation.in_use import KINDS, cases_in_use, random_region, without_traces
 from harmonize_composite.training.evaluation.metrics import Metrics, speckle
 from harmonize_composite.training.evaluation.report import NETWORK, summarise
+from harmonize_composite.training.sample import Sample
 from harmonize_composite.weights import save_network
 
 cv2 = pytest.importorskip("cv2")
@@ -55,11 +56,11 @@ def test_composites_are_fixed_and_differ_inside_only(photographs, kind):
     differences = []
     for one, other in zip(first, again):
         pair, same = one.load(), other.load()
-        assert all((pair[name] == same[name]).all() for name in pair)
-        assert all((pair[name] == one.load()[name]).all() for name in pair)
-        inside = pair["mask"] > 127
-        assert (pair["composite"] == pair["real"])[~inside].all()
-        differences.append(np.square(pair["composite"][inside].astype(float) - pair["real"][inside]).mean())
+        assert all((getattr(pair, name) == getattr(same, name)).all() for name in vars(pair))
+        assert all((getattr(pair, name) == getattr(one.load(), name)).all() for name in vars(pair))
+        inside = pair.mask > 127
+        assert (pair.composite == pair.real)[~inside].all()
+        differences.append(np.square(pair.composite[inside].astype(float) - pair.real[inside]).mean())
     assert np.median(differences) > 5 and len(set(differences)) > 3
 
 
@@ -121,7 +122,7 @@ def test_share_of_the_change_and_strata_are_exact():
 
     def case(shift):
         composite = np.where(mask[..., None] > 0, 100 + shift, 100).astype(np.uint8).repeat(3, -1)
-        return Case(str(shift), "s", lambda: {"composite": composite, "real": real, "mask": mask})
+        return Case(str(shift), "s", lambda: Sample(composite, mask, real))
 
     def half_way(composite, foreground):
         return composite + (100 / 255 - composite) / 2

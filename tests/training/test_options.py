@@ -74,6 +74,12 @@ def test_an_unknown_key_of_a_stage_is_one_too(tmp_path):
         ("flip=often", "flip must be a number, not 'often'"),
         ("compile=1", "compile must be true or false, not 1"),
         ("precision=int8", "precision must be one of no, bf16, fp16, not 'int8'"),
+        ("precision=16", "precision must be one of no, bf16, fp16, not 16"),
+        ("data=16", "data must be text, not 16"),
+        ("drops=[0.5, 2]", "drops must be in 0..1, not 2"),
+        ("steps=1e999", "steps must be a whole number, not inf"),
+        (f"steps={10**400}", "steps must not be as large as that"),
+        (f"epochs={10**400}", "epochs must be at least 0, not inf"),
         ("stages=[]", "stages: give at least one"),
         ("stages=[256]", "stages must be a table"),
         ("stages=[{size=[]}]", "size must not be empty"),
@@ -148,12 +154,12 @@ def test_any_number_of_processes_sees_the_pictures_that_one_sees(stages, steps, 
     stages = tuple(Stage(stage.share, stage.size, stage.batch * split, stage.rate) for stage in stages)
     alone = Schedule(Options(steps=steps, stages=stages), 10)
     shared = Schedule(Options(steps=steps, stages=stages, accumulate=accumulate), 10)
-    wanted = [sorted(keys) for keys in alone.parts(0, 0, 0, 1)]
+    wanted = [sorted(keys) for keys in alone.micro_batches(0, 0, 0, 1)]
     assert [position for keys in wanted for position, _ in keys] == list(range(sum(map(len, wanted))))
 
     begun = min(begun, steps)
     position = sum(map(len, wanted[:begun]))  # as after a resumption
-    parts = [list(shared.parts(begun, position, process, processes)) for process in range(processes)]
+    parts = [list(shared.micro_batches(begun, position, process, processes)) for process in range(processes)]
     seen = []
     for start in range(0, (steps - begun) * accumulate, accumulate):
         seen.append(sorted(key for own in parts for part in own[start : start + accumulate] for key in part))

@@ -13,6 +13,7 @@ from harmonize_composite.training.data.photos import Photographs
 from harmonize_composite.training.loop.objective import affine_part, emphasis, foreground_mse
 from harmonize_composite.training.loop.widen import widen
 from harmonize_composite.training.synthesis.camera import Camera, change_camera, to_linear, to_srgb
+from harmonize_composite.training.synthesis.mixture import Mixture
 from harmonize_composite.training.synthesis.paste import compose, inaccurate, place_in, take_apart, with_halo
 
 NEUTRAL = {
@@ -135,13 +136,13 @@ def test_pasted_pairs_are_the_same_for_the_same_seed_and_differ_inside_only(tmp_
         picture, mask = blurred_photograph(160, 200, thing=(200, 20 * number, 60))
         Image.fromarray(picture).save(tmp_path / "images" / f"{number}.png")
         Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
-    source = Photographs(tmp_path, untouched=0, pasted=1)
+    source = Photographs(tmp_path, mixture=Mixture(untouched=0, pasted=1))
     for seed in range(12):
         pair, again = (source.sample(0, np.random.default_rng(seed), 64) for _ in range(2))
-        assert all((pair[name] == again[name]).all() for name in pair)
-        assert pair["composite"].shape == pair["real"].shape == (64, 64, 3)
-        assert (pair["composite"] == pair["real"])[pair["mask"] == 0].all()
-        assert set(np.unique(pair["mask"])) == {0, 255}
+        assert all((getattr(pair, name) == getattr(again, name)).all() for name in vars(pair))
+        assert pair.composite.shape == pair.real.shape == (64, 64, 3)
+        assert (pair.composite == pair.real)[pair.mask == 0].all()
+        assert set(np.unique(pair.mask)) == {0, 255}
 
 
 def test_emphasis_lets_what_is_far_off_count_more():

@@ -28,6 +28,7 @@ from harmonize_composite.files.training_images import PictureError
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.initialisation import near_identity_
 from harmonize_composite.training.data.pairs import collate, open_source
+from harmonize_composite.training.data.synthesize import synthesize
 from harmonize_composite.training.loop import train as loop
 from harmonize_composite.training.loop.checkpoint import (
     CheckpointError,
@@ -43,7 +44,6 @@ from harmonize_composite.training.loop.initial_network import initial_network
 from harmonize_composite.training.loop.objective import blend, foreground_mse
 from harmonize_composite.training.loop.options import Options, Stage, load_options
 from harmonize_composite.training.loop.train import TrainingError, train
-from harmonize_composite.training.synthesis.synthesize import synthesize
 from harmonize_composite.weights import load_network, read_metadata, save_network
 
 torch.set_num_threads(1)
@@ -291,7 +291,7 @@ def test_a_network_learns_the_pairs_it_is_shown(small, photos, tmp_path):
     synthesize(photos, pairs, 8, size=32, split="train", workers=1)
     source = open_source(pairs, "train")
     batch = collate([source.whole(index, None, 32) for index in range(len(source))])
-    composite, mask, real = (batch[name] for name in ("composite", "mask", "real"))
+    composite, mask, real = batch
 
     @torch.no_grad()
     def error(network):

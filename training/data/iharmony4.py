@@ -13,7 +13,7 @@ whatever a list says. Subsets may have any name, and ROOT may be a single subset
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +23,7 @@ from PIL import Image
 from ...files.names import is_side_file, key, pictured_by
 from ...files.text import lines_of, read_text
 from ...files.training_images import EXTENSIONS, MASK_EXTENSIONS, read_mask, read_rgb, resize_mask, resize_picture
+from ..sample import Sample
 from ..synthesis.augment import USUAL, Augmentation
 from .splits import held_out
 
@@ -35,7 +36,7 @@ SHOWN = 20  # missing files named in a message
 class MissingFiles(ValueError):
     """Files that a list asks for and that are not there; all of them in `missing`."""
 
-    def __init__(self, root: Path, missing: list[str]):
+    def __init__(self, root: Path, missing: list[str]) -> None:
         self.missing = missing
         more = len(missing) - SHOWN
         super().__init__(
@@ -52,6 +53,10 @@ class Pair:
 
     Attributes:
         name: `SUBSET/composite_images/NAME_K_J.ext` as found on disk.
+        subset: Its name.
+        composite: A file, and so the others.
+        mask: White where the foreground is.
+        real: The ground truth.
     """
 
     name: str
@@ -65,39 +70,44 @@ class Pair:
         """The ground truth that its composites share, as `SUBSET/NAME`."""
         return f"{self.subset}/{self.real.stem}"
 
-    def load(self, size: int | None = None) -> dict[str, np.ndarray]:
-        """The pair as uint8 arrays, see `pairs`; resized to `size`x`size` as in the paper.
+    def load(self, size: int | None = None) -> Sample:
+        """The pair as a sample, resized to `size`x`size` as in the paper; with None, of the composite's own size.
 
-        With None it has the composite's own size. Raises PictureError for a broken file.
+        Raises:
+            PictureError: If a file is broken.
         """
-        return {name: np.asarray(image) for name, image in self._open(size).items()}
-
-    def _open(self, size: int | None = None, box=None) -> dict[str, Image.Image]:
-        """Like `load`, as Pillow images."""
+        if size is None:
+            return Sample(*(np.asarray(image) for image in self.open()))
         composite, mask, real = read_rgb(self.composite), read_mask(self.mask), read_rgb(self.real)
-        if size is not None:
-            composite = resize_picture(composite, size)
-            mask, real = resize_mask(mask, size), resize_picture(real, size)
-        else:  # some data sets keep a mask or a real image at another size
-            if mask.size != composite.size:
-                mask = mask.resize(composite.size, Image.Resampling.NEAREST)
-            if real.size != composite.size:
-                real = real.resize(composite.size, Image.Resampling.BICUBIC)
-        return {"composite": composite, "mask": mask, "real": real}
+        images = resize_picture(composite, size), resize_mask(mask, size), resize_picture(real, size)
+        return Sample(*(np.asarray(image) for image in images))
+
+    def open(self) -> tuple[Image.Image, Image.Image, Image.Image]:
+        """Composite, mask and real picture, of one size: some data sets keep one of them at another.
+
+        Raises:
+            PictureError: If a file is broken.
+        """
+        composite, mask, real = read_rgb(self.composite), read_mask(self.mask), read_rgb(self.real)
+        if mask.size != composite.size:
+            mask = mask.resize(composite.size, Image.Resampling.NEAREST)
+        if real.size != composite.size:
+            real = real.resize(composite.size, Image.Resampling.BICUBIC)
+        return composite, mask, real
 
 
 class IHarmony4:
     """The pairs of one split.
 
     Args:
-        root: folder of subsets, or one subset.
+        root: Folder of subsets, or one subset.
         split: "train", "val" or "test". Without a list for it, "val" is a fixed 2 % of the
             real pictures of "train", which then leaves them out.
-        subsets: names of the subsets to use; None for all.
-        augmentation: what `sample` may change.
+        subsets: Names of the subsets to use; None for all.
+        augmentation: What `sample` may change.
 
     Raises:
-        ValueError: for a wrong layout or split; its subclass `MissingFiles` for all the
+        ValueError: If the layout or the split is wrong; its subclass `MissingFiles` for all the
             files that are not there.
     """
 
@@ -107,26 +117,25 @@ class IHarmony4:
         split: str = "train",
         subsets: Sequence[str] | None = None,
         augmentation: Augmentation = USUAL,
-    ):
+    ) -> None:
         self.pairs = find_pairs(root, split, subsets)
         self.augmentation = augmentation
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def sample(self, index: int, rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        """Pair `index`, augmented, `size` pixels square; PictureError for a broken file."""
-        images = self.pairs[index]._open()
-        box = self.augmentation.box(images["mask"], rng)
-        pair = {
-            name: np.asarray((resize_mask if name == "mask" else resize_picture)(image, size, box))
-            for name, image in images.items()
-        }
-        return self.augmentation(pair, rng)
+    def sample(self, index: int, rng: np.random.Generator, size: int) -> Sample:
+        """Pair `index`, augmented, `size` pixels square.
 
-    def whole(
-        self, index: int, rng: np.random.Generator | None = None, size: int | None = None
-    ) -> dict[str, np.ndarray]:
+        Raises:
+            PictureError: If a file is broken.
+        """
+        composite, mask, real = self.pairs[index].open()
+        box = self.augmentation.box(mask, rng)
+        images = resize_picture(composite, size, box), resize_mask(mask, size, box), resize_picture(real, size, box)
+        return self.augmentation(Sample(*(np.asarray(image) for image in images)), rng)
+
+    def whole(self, index: int, rng: np.random.Generator | None = None, size: int | None = None) -> Sample:
         """Pair `index` as it is; nothing is random here, `rng` is not used."""
         return self.pairs[index].load(size)
 
@@ -157,7 +166,8 @@ def find_pairs(root: str | Path, split: str = "test", subsets: Sequence[str] | N
     if subsets is not None:
         wanted, checked = ([each for each in some if each[0] in subsets] for some in (wanted, checked))
 
-    pairs, missing = [], {}
+    pairs: list[Pair] = []
+    missing: dict[str, bool] = {}
     for subset, file in wanted + checked:
         if subset not in contents:
             missing[f"{subset}/composite_images/{file}"] = True
@@ -196,7 +206,7 @@ def find_lists(root: Path, split: str) -> list[tuple[Path, str | None]]:
     for path in (root / f"IHD_{split}.txt", root / f"{split}.txt"):
         if path.is_file():
             return [(path, None)]
-    found = []
+    found: list[tuple[Path, str | None]] = []
     for subset, folder in find_subsets(root).items():
         name = f"{subset}_{split}.txt"
         paths = folder / name, folder / f"{split}.txt", root / name
@@ -204,7 +214,9 @@ def find_lists(root: Path, split: str) -> list[tuple[Path, str | None]]:
     return found
 
 
-def _read_lists(root, lists, split, contents) -> list[tuple[str, str]]:
+def _read_lists(
+    root: Path, lists: list[tuple[Path, str | None]], split: str, contents: Mapping[str, Contents]
+) -> list[tuple[str, str]]:
     """Subset and file name of every composite listed."""
     if not lists:
         raise ValueError(
@@ -219,7 +231,7 @@ def _read_lists(root, lists, split, contents) -> list[tuple[str, str]]:
     return wanted
 
 
-def _subset_of(folders: list[str], file: str, contents: dict[str, Contents]) -> str:
+def _subset_of(folders: list[str], file: str, contents: Mapping[str, Contents]) -> str:
     prefix = [name for name in folders if name not in (".", FOLDERS[0])]
     if len(contents) == 1:  # its folder may have been renamed
         return next(iter(contents))
@@ -235,9 +247,9 @@ class Contents:
         files: For each of `FOLDERS` the name of the file of every stem, by its `key`.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = []
+        self.files: list[dict[str, str]] = []
         for name in FOLDERS:
             files: dict[str, str] = {}
             if (folder / name).is_dir():

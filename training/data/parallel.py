@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from ...files.training_images import PictureError
 
+Item = TypeVar("Item")
+
 
 def for_each(
-    function: Callable, items: Sequence, title: str, workers: int | None = None
-) -> list[tuple[object, PictureError]]:
+    function: Callable[[Item], object], items: Sequence[Item], title: str, workers: int | None = None
+) -> list[tuple[Item, PictureError]]:
     """Call `function` on every item; go on after a broken picture, stop at any other error.
 
     Threads do: Pillow decodes, resizes and encodes without holding Python's lock.
 
     Args:
-        workers: how many at a time; None for one a core.
+        function: What to do.
+        items: On what.
+        title: Of the progress bar.
+        workers: How many at a time; None for one a core.
 
     Returns:
         The items with a broken picture and their errors, in the order of `items`.

@@ -20,14 +20,17 @@ from ...files.text import read_table
 from ...files.training_images import (
     EXTENSIONS,
     MASK_EXTENSIONS,
+    Box,
     PictureError,
     read_mask,
     read_rgb,
     resize_mask,
     resize_picture,
 )
-from ..synthesis.augment import USUAL, Augmentation, Box, soften_edge
+from ..sample import Sample, Source, is_foreground, to_mask
+from ..synthesis.augment import USUAL, Augmentation, soften_edge
 from ..synthesis.camera import Camera, change_camera
+from ..synthesis.mixture import USUAL_MIXTURE, Mixture
 from ..synthesis.paste import Layers, compose, inaccurate, place_in, take_apart, with_halo
 from ..synthesis.recolour import recolour
 from .splits import held_out
@@ -48,19 +51,15 @@ class Photographs:
     """The photographs of one split.
 
     Args:
-        root: folder with `images/` and `masks/`.
+        root: Folder with `images/` and `masks/`.
         split: "train"; "val", what is held out; or one half of that: "choose", by which weights are chosen, or
             "quote", for figures to quote; or "all". Where a manifest has a split "test", "quote" is that, and
             "choose" is its "val".
-        augmentation: what `sample` may change beside the colours.
-        untouched: share of its pairs whose composite is the photograph itself, so that a
-            network also learns to leave a harmonious picture alone.
-        pasted: share of its pairs without traces of the object beside the mask, see `paste`.
-        camera: share of those whose object differs by camera and light, not by another
-            object's statistics.
+        augmentation: What `sample` may change beside the colours.
+        mixture: How often `sample` makes which kind of composite.
 
     Raises:
-        ValueError: when the folder is not laid out like this or the split has no masks.
+        ValueError: If the folder is not laid out like this, or the split has no masks.
     """
 
     def __init__(
@@ -68,17 +67,13 @@ class Photographs:
         root: str | Path,
         split: str = "train",
         augmentation: Augmentation = USUAL,
-        untouched: float = 0.05,
-        pasted: float = 0.0,
-        camera: float = 0.7,
-    ):
+        mixture: Mixture = USUAL_MIXTURE,
+    ) -> None:
         if split not in ("train", "val", "all", *HALVES):
             raise ValueError(f"The split must be 'train', 'val', 'choose', 'quote' or 'all', not {split!r}.")
         self.root = Path(root)
         self.augmentation = augmentation
-        self.untouched = untouched
-        self.pasted = pasted
-        self.camera = camera
+        self.mixture = mixture
         pictures = _find_pictures(self.root)
         masks = _find_masks(self.root, pictures)
         names = _names_of(self.root, split, pictures.keys(), masks)
@@ -91,35 +86,29 @@ class Photographs:
                 f"{self.root}: no photograph of the split '{split}' has a mask; masks/ holds {there} files, and those "
                 "of NAME.jpg are named NAME.png or NAME_0.png, NAME_1.png and so on."
             )
-        self._references: dict[int, np.ndarray] = {}
+        self._references: dict[int, np.ndarray | None] = {}
 
     def __len__(self) -> int:
         """Number of photographs that have a mask."""
         return len(self.with_masks)
 
-    def sample(self, index: int, rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        """A pair from photograph `index`: random mask, crop, flip and colours.
-
-        Returns:
-            See `pairs`: uint8 `composite`, `real` `[size, size, 3]` and `mask` `[size, size]`.
+    def sample(self, index: int, rng: np.random.Generator, size: int) -> Sample:
+        """A sample from photograph `index`, `size` pixels square: random mask, crop, flip and colours.
 
         Raises:
-            PictureError: when the photograph or its mask cannot be read.
+            PictureError: If the photograph or its mask cannot be read.
         """
         photo = self.with_masks[index]
         picture, mask = self.read(photo, rng)
         box = self.augmentation.box(mask, rng)
-        if rng.random() < self.pasted:
-            pair = self._paste(picture, mask, photo, rng, size, box)
-            return pair if rng.random() >= self.augmentation.flip else _flipped(pair)
-        real, mask = resize_picture(picture, size, box), resize_mask(mask, size, box)
-        if rng.random() < self.untouched:
-            real, mask = np.asarray(real), np.asarray(mask)
-            pair = {"composite": real, "mask": mask, "real": real}
-        else:
-            region = self.augmentation.region(np.asarray(mask), rng)
-            pair = self._compose(real, mask, photo, rng, region, self.augmentation.edge(rng))
-        return self.augmentation(pair, rng)
+        if rng.random() < self.mixture.pasted:
+            sample = self._paste(picture, mask, photo, rng, size, box)
+            return sample if rng.random() >= self.augmentation.flip else sample.flipped()
+        untouched = _untouched(resize_picture(picture, size, box), resize_mask(mask, size, box))
+        if rng.random() < self.mixture.untouched:
+            return self.augmentation(untouched, rng)
+        region = self.augmentation.region(untouched.mask, rng)
+        return self.augmentation(self._recolour(untouched, photo, rng, region, self.augmentation.edge(rng)), rng)
 
     def whole(
         self,
@@ -127,26 +116,31 @@ class Photographs:
         rng: np.random.Generator,
         size: int | None = None,
         which: int | None = None,
-    ) -> dict[str, np.ndarray]:
-        """A pair from the whole of photograph `index`: not cropped, and always recoloured.
+    ) -> Sample:
+        """A sample from the whole of photograph `index`: not cropped, and always recoloured.
 
         Args:
-            size: of the square it is resized to; None keeps the photograph's own size.
-            which: number of the mask, from 0; None takes one at random.
+            index: Of the photograph, among those with masks.
+            rng: Decides everything.
+            size: Of the square it is resized to; None keeps the photograph's own size.
+            which: Number of the mask, from 0; None takes one at random.
+
+        Raises:
+            PictureError: If the photograph or its mask cannot be read.
         """
         photo = self.with_masks[index]
         picture, mask = self.read(photo, rng, which)
-        if size is not None and rng.random() < self.pasted:
+        if size is not None and rng.random() < self.mixture.pasted:
             return self._paste(picture, mask, photo, rng, size)
         if size is not None:
             picture, mask = resize_picture(picture, size), resize_mask(mask, size)
-        return self._compose(picture, mask, photo, rng)
+        return self._recolour(_untouched(picture, mask), photo, rng)
 
     def read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
         """Photograph number `photo` of `pictures`, and one of its masks; PictureError where it cannot be read."""
         picture = read_rgb(self.pictures[photo])
         if which is None:
-            which = rng.integers(len(self.masks[photo]))
+            which = int(rng.integers(len(self.masks[photo])))
         path = self.masks[photo][which]
         mask = read_mask(path)
         if mask.size != picture.size:
@@ -158,22 +152,19 @@ class Photographs:
             raise PictureError(f"{path}: the mask is empty.")
         return picture, mask
 
-    def _compose(
+    def _recolour(
         self,
-        picture: Image.Image,
-        mask: Image.Image,
+        untouched: Sample,
         photo: int,
         rng: np.random.Generator,
         region: np.ndarray | None = None,
         edge: float = 0.0,
-    ) -> dict[str, np.ndarray]:
-        """The pair of a photograph; its colours change in `region`, by default in the mask, fading over `edge`."""
-        composite, foreground = np.asarray(picture), np.asarray(mask)
-        pair = {"composite": composite, "mask": foreground, "real": composite}
-        inside = (foreground if region is None else region) > 0
+    ) -> Sample:
+        """The sample with other colours in `region`, by default in the mask, fading over `edge` pixels."""
+        inside = untouched.foreground if region is None else is_foreground(region)
         if not inside.any():  # a thin object that vanished with the resizing
-            return pair
-        image = composite.astype(np.float32) / 255
+            return untouched
+        image = untouched.real.astype(np.float32) / 255
         # About half of all attempts are rejected; what resists twelve stays as it is.
         for _ in range(12):
             reference = self.reference(photo, rng)
@@ -183,8 +174,8 @@ class Photographs:
             if changed is not None:
                 if edge:
                     changed = soften_edge(image, changed, inside, edge)
-                return pair | {"composite": (changed * 255 + 0.5).astype(np.uint8)}
-        return pair
+                return replace(untouched, composite=(changed * 255 + 0.5).astype(np.uint8))
+        return untouched
 
     def _paste(
         self,
@@ -194,28 +185,26 @@ class Photographs:
         rng: np.random.Generator,
         size: int,
         box: Box | None = None,
-    ) -> dict[str, np.ndarray]:
+    ) -> Sample:
         """A pasted composite: nothing beside the mask tells the object's true colours."""
-        pixels = np.asarray(picture), np.asarray(mask)
-        layers = take_apart(*pixels, size, box, rng, rng.random() < SHIFTED)
+        layers = take_apart(np.asarray(picture), np.asarray(mask), size, box, rng, rng.random() < SHIFTED)
         if layers is None:  # too thin to lose its edge
-            small = np.asarray(resize_picture(picture, size, box))
-            return {"composite": small, "mask": np.asarray(resize_mask(mask, size, box)), "real": small}
+            return _untouched(resize_picture(picture, size, box), resize_mask(mask, size, box))
         if rng.random() < OTHER_LIGHT:
             layers = _in_other_light(layers, Camera.random(rng, 1.0))
         if rng.random() < HALO and (colours := self.reference(photo, rng)) is not None:
             layers = with_halo(layers, colours[rng.integers(len(colours))], rng)
         changed = None
-        if rng.random() >= self.untouched:
+        if rng.random() >= self.mixture.untouched:
             changed = self._other_colours(layers, photo, rng)
         composite, real = compose(layers, changed), compose(layers)
         shown = inaccurate(layers.mask, rng) if rng.random() < INACCURATE else layers.mask
         real = np.where(shown[..., None], real, composite)  # what the mask misses is not to be harmonized
-        return {"composite": composite, "mask": np.where(shown, np.uint8(255), np.uint8(0)), "real": real}
+        return Sample(composite, to_mask(shown), real)
 
     def _other_colours(self, layers: Layers, photo: int, rng: np.random.Generator) -> np.ndarray | None:
         """Colours `[N, 3]` for a pasted object, or None where nothing plausible was found."""
-        if rng.random() < self.camera:
+        if rng.random() < self.mixture.camera:
             return change_camera(layers.foreground[layers.mask], place_in(layers.mask), rng, rng.choice(BOLDNESS))
         for _ in range(12):
             reference = self.reference(photo, rng)
@@ -250,7 +239,7 @@ class Photographs:
         except PictureError as error:
             log.warning("No reference: %s", error)
             return None
-        colours = np.asarray(picture)[np.asarray(mask) > 0]
+        colours = np.asarray(picture)[is_foreground(np.asarray(mask))]
         return colours[rng.integers(len(colours), size=REFERENCE_COLOURS)]
 
 
@@ -263,20 +252,25 @@ def _in_other_light(layers: Layers, camera: Camera) -> Layers:
     return replace(layers, foreground=foreground, background=background)
 
 
-def _flipped(pair: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(array[:, ::-1]) for name, array in pair.items()}
+def _untouched(picture: Image.Image, mask: Image.Image) -> Sample:
+    pixels = np.asarray(picture)
+    return Sample(composite=pixels, mask=np.asarray(mask), real=pixels)
 
 
-def validation_set(
-    source: Photographs, count: int = 160, seed: int = 0, size: int = 256
-) -> list[dict[str, np.ndarray]]:
-    """Fixed pairs: whole pictures, `size` pixels square, the same on every call.
-
-    Pictures are taken in random order, each once before any comes twice. Works for every
-    source with `whole`, so for `IHarmony4` too.
-    """
+def validation_index(source: Source, position: int, seed: int = 0) -> int:
+    """The index of the sample at a position of a fixed order: random, each once before any comes twice."""
     order = np.random.default_rng(seed).permutation(len(source))
-    return [source.whole(int(order[i % len(order)]), np.random.default_rng([seed, i]), size) for i in range(count)]
+    return int(order[position % len(order)])
+
+
+def validation_sample(source: Source, position: int, size: int | None = 256, seed: int = 0) -> Sample:
+    """The sample at that position: a whole picture, `size` pixels square, the same on every call."""
+    return source.whole(validation_index(source, position, seed), np.random.default_rng([seed, position]), size)
+
+
+def validation_set(source: Source, count: int = 160, seed: int = 0, size: int = 256) -> list[Sample]:
+    """The first `count` of these fixed samples."""
+    return [validation_sample(source, position, size, seed) for position in range(count)]
 
 
 def _find_pictures(root: Path) -> dict[str, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -71,12 +72,17 @@ def prepare(
     failures = for_each(partial(_resize_file, size=size, square=not photographs), jobs, "Resizing", workers)
     for path in lists:
         if path.is_file():
-            write_whole(out / path.relative_to(root), lambda file, path=path: file.write(path.read_bytes()))
-    return [(source, error) for (source, *_), error in failures]
+            content = path.read_bytes()
+            write_whole(out / path.relative_to(root), partial(_write, content=content))
+    return [(source, error) for (source, _, _), error in failures]
 
 
 Folders = list[tuple[Path, bool, list[Path]]]
 """Folder, whether it holds masks, and its pictures."""
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
 
 
 def _folders_of_photographs(root: Path) -> Folders:
@@ -99,11 +105,13 @@ def _resize_file(job: tuple[Path, Path, bool], size: int, square: bool) -> None:
     if square and _size_of(target) == (size, size):
         return
     image = read_mask(source) if is_mask else read_rgb(source)
-    scale = 1 if square else min(1, size / min(image.size))
-    wanted = (size, size) if square else tuple(max(1, round(side * scale)) for side in image.size)
-    if _size_of(target) != wanted:
+    width, height = size, size
+    if not square:
+        scale = min(1, size / min(image.size))
+        width, height = (max(1, round(side * scale)) for side in image.size)
+    if _size_of(target) != (width, height):
         resampling = Image.Resampling.NEAREST if is_mask else Image.Resampling.BICUBIC
-        save_image(image.resize(wanted, resampling), target)
+        save_image(image.resize((width, height), resampling), target)
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:

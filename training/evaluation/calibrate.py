@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +24,9 @@ MOST_WORSE = 0.12  # share of the pictures that may be made worse; below the pro
 COST = 3.0  # of each share beyond, in shares of the error
 
 
-def calibrate(weights: Path, photographs: Path, count: int = 176, progress=iter) -> tuple[ActingRule, str]:
+def calibrate(
+    weights: Path, photographs: Path, count: int = 176, progress: Callable[[Iterable], Iterable] = iter
+) -> tuple[ActingRule, str]:
     """Fits the rule on the photographs by which weights are chosen, and writes it into the weights' metadata.
 
     Args:

@@ -1,12 +1,15 @@
 """The pairs an evaluation runs on: iHarmony4's test lists, or validation composites of photographs."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from ..data.iharmony4 import find_pairs
-from ..data.photos import Photographs
+from ..data.photos import Photographs, validation_index, validation_sample
+from ..sample import Sample
 from .evaluate import Case
 from .in_use import COUNT, cases_in_use
 
@@ -38,22 +41,16 @@ def find_cases(
         return validation_cases(Photographs(root, split), limit or VALIDATION_PAIRS, size)
     if kind:
         raise ValueError(f"{root}: --kind makes composites of photographs, which need images/ and masks/.")
-    cases = [Case(pair.name, pair.subset, lambda pair=pair: pair.load(size)) for pair in find_pairs(root, "test")]
+    cases = [Case(pair.name, pair.subset, partial(pair.load, size)) for pair in find_pairs(root, "test")]
     return _first(cases, limit) if limit else cases
 
 
 def validation_cases(photographs: Photographs, count: int = VALIDATION_PAIRS, size: int | None = 256) -> list[Case]:
     """The composites of `photos.validation_set`, each made when its turn comes."""
-    order = np.random.default_rng(0).permutation(len(photographs))
 
     def case(position: int) -> Case:
-        index = int(order[position % len(order)])
-        picture = photographs.pictures[photographs.with_masks[index]].stem
-        return Case(
-            f"{position} {picture}",
-            "photographs",
-            lambda: photographs.whole(index, np.random.default_rng([0, position]), size),
-        )
+        picture = photographs.pictures[photographs.with_masks[validation_index(photographs, position)]].stem
+        return Case(f"{position} {picture}", "photographs", partial(validation_sample, photographs, position, size))
 
     return [case(position) for position in range(count)]
 
@@ -61,9 +58,9 @@ def validation_cases(photographs: Photographs, count: int = VALIDATION_PAIRS, si
 def already_harmonious(case: Case) -> Case:
     """The case with the real picture as its composite: what is changed there is harm."""
 
-    def load() -> dict[str, np.ndarray]:
-        pair = case.load()
-        return pair | {"composite": pair["real"]}
+    def load() -> Sample:
+        sample = case.load()
+        return replace(sample, composite=sample.real)
 
     return Case(case.name, case.subset, load)
 
@@ -74,10 +71,10 @@ def with_mask_error(case: Case, pixels: int) -> Case:
     Near a precise mask the rim betrays the answer: pixels of the object just outside it kept their true colour.
     """
 
-    def load() -> dict[str, np.ndarray]:
-        pair = case.load()
+    def load() -> Sample:
+        sample = case.load()
         grow = ImageFilter.MaxFilter if pixels > 0 else ImageFilter.MinFilter
-        return pair | {"mask": np.asarray(Image.fromarray(pair["mask"]).filter(grow(2 * abs(pixels) + 1)))}
+        return replace(sample, mask=np.asarray(Image.fromarray(sample.mask).filter(grow(2 * abs(pixels) + 1))))
 
     return Case(case.name, case.subset, load) if pixels else case
 

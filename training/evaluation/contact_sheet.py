@@ -45,13 +45,13 @@ def write_contact_sheet(
     by_name = {case.name: case for case in cases}
     rows = []
     for kind, score in best_median_worst(scores, rows_each):
-        pair = by_name[score.name].load()
-        before = input_picture(pair, protocol)
-        after = harmonized(before, pair["mask"] > 127, harmonize)
-        mask = np.repeat(pair["mask"][..., None], 3, axis=-1)
-        edge = worst_edge(before, after, pair["mask"])
+        sample = by_name[score.name].load()
+        before = input_picture(sample, protocol)
+        after = harmonized(before, sample.foreground, harmonize)
+        mask = np.repeat(sample.mask[..., None], 3, axis=-1)
+        edge = worst_edge(before, after, sample.mask)
         enlarged = [picture[edge].repeat(CELL // EDGE, 0).repeat(CELL // EDGE, 1) for picture in (before, after)]
-        rows.append((_caption(kind, score), [before, mask, after, pair["real"], *enlarged]))
+        rows.append((_caption(kind, score), [before, mask, after, sample.real, *enlarged]))
     sheet = _draw(rows)
     write_whole(path, lambda file: sheet.save(file, format="PNG"))
 
@@ -73,10 +73,11 @@ def worst_edge(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> tuple
     """The part of a picture, `EDGE` pixels square, in whose middle a change made the mask's edge stand out most."""
     grown, near = standing_out(before, after, mask)
     place = np.unravel_index(np.argmax(np.where(near, grown, np.int16(-999))), grown.shape)
-    return tuple(
-        slice(start := max(0, min(middle - EDGE // 2, side - EDGE)), start + EDGE)
+    rows, columns = (
+        slice(start := max(0, min(int(middle) - EDGE // 2, side - EDGE)), start + EDGE)
         for middle, side in zip(place, grown.shape)
     )
+    return rows, columns
 
 
 def _fmse_change(score: Score) -> float:

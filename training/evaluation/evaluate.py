@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..sample import Sample
 from .metrics import Metrics, measure, speckle, to_8bit
+
+if TYPE_CHECKING:
+    from ...hdnet import Harmonizer
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +31,12 @@ class Case:
     Attributes:
         name: Tells the pair from the others, for people.
         subset: The part of the data set it is counted under.
-        load: Returns uint8 `composite` and `real` `[H,W,3]` and `mask` `[H,W]` (255 = foreground), all of one
-            size. Raises `OSError` or `ValueError` where it cannot.
+        load: Returns the sample. Raises `OSError` or `ValueError` where it cannot.
     """
 
     name: str
     subset: str
-    load: Callable[[], dict[str, np.ndarray]]
+    load: Callable[[], Sample]
 
 
 @dataclass(frozen=True)
@@ -100,17 +103,19 @@ def evaluate(
 
     def judge(case: Case) -> Score | Failure:
         try:
-            pair = case.load()
-            foreground = pair["mask"] > 127
-            before = input_picture(pair, protocol)
-            metrics, agreement, speckles = {"composite": measure(before, pair["real"], foreground)}, {}, {}
+            sample = case.load()
+            foreground, real = sample.foreground, sample.real
+            before = input_picture(sample, protocol)
+            metrics = {"composite": measure(before, real, foreground)}
+            agreement: dict[str, float] = {}
+            speckles: dict[str, float] = {}
             for name, harmonize in methods.items():
                 with lock:
                     after = harmonized(before, foreground, harmonize)
-                metrics[name] = measure(after, pair["real"], foreground)
-                agreement[name] = _agreement(before, after, pair["real"], foreground)
+                metrics[name] = measure(after, real, foreground)
+                agreement[name] = _agreement(before, after, real, foreground)
                 if edges:
-                    speckles[name] = speckle(before, after, pair["mask"])
+                    speckles[name] = speckle(before, after, sample.mask)
         except (OSError, ValueError) as error:
             log.warning("%s: %s", case.name, error)
             return Failure(case.name, str(error))
@@ -130,11 +135,11 @@ def _agreement(before: np.ndarray, after: np.ndarray, real: np.ndarray, foregrou
     return float((proposed * true).mean())
 
 
-def input_picture(pair: dict[str, np.ndarray], protocol: Protocol) -> np.ndarray:
+def input_picture(sample: Sample, protocol: Protocol) -> np.ndarray:
     """The composite as the protocol hands it to the method, uint8 `[H,W,3]`."""
     if protocol == "composite-background":
-        return pair["composite"]
-    return np.where((pair["mask"] > 127)[..., None], pair["composite"], pair["real"])
+        return sample.composite
+    return np.where(sample.foreground[..., None], sample.composite, sample.real)
 
 
 def harmonized(before: np.ndarray, foreground: np.ndarray, harmonize: Harmonize) -> np.ndarray:
@@ -143,7 +148,7 @@ def harmonized(before: np.ndarray, foreground: np.ndarray, harmonize: Harmonize)
     return np.where(foreground[..., None], to_8bit(prediction), before)
 
 
-def by_network(harmonizer, resolution: int | str = "native", **options) -> Harmonize:
+def by_network(harmonizer: "Harmonizer", resolution: int | str = "native", **options: Any) -> Harmonize:
     """A `hdnet.Harmonizer` as a method to evaluate, with options of its call."""
     import torch
 

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from ...files.training_images import PictureError
-from ..data.photos import Photographs
+from ..data.photos import Photographs, validation_index
+from ..sample import Sample, is_foreground, to_mask
 from ..synthesis.recolour import match_statistics
 from .evaluate import Case
 
@@ -51,26 +52,26 @@ def cases_in_use(photographs: Photographs, kind: str, count: int = COUNT, seed: 
     """
     if kind not in KINDS:
         raise ValueError(f"The kind must be one of {', '.join(KINDS)}, not {kind!r}.")
-    order = np.random.default_rng(seed).permutation(len(photographs))
 
     def case(position: int) -> Case:
-        index = int(order[position % len(order)])
+        index = validation_index(photographs, position, seed)
         name = photographs.pictures[photographs.with_masks[index]].stem
 
-        def load() -> dict[str, np.ndarray]:
-            return _pair(photographs, index, kind, np.random.default_rng([seed, position, KINDS.index(kind)]))
+        def load() -> Sample:
+            return _sample(photographs, index, kind, np.random.default_rng([seed, position, KINDS.index(kind)]))
 
         return Case(f"{position} {name}", kind, load)
 
     return [case(position) for position in range(count)]
 
 
-def _pair(photographs: Photographs, index: int, kind: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _sample(photographs: Photographs, index: int, kind: str, rng: np.random.Generator) -> Sample:
     if kind == "recoloured":
         return photographs.whole(index, rng)
     for _ in range(TRIES):
-        picture, mask = photographs.read(photographs.with_masks[index], rng)
-        picture, mask = np.asarray(picture), np.asarray(mask) > 127
+        opened, opened_mask = photographs.read(photographs.with_masks[index], rng)
+        picture, mask = np.asarray(opened), is_foreground(np.asarray(opened_mask))
+        change: Recolour
         if kind == "inpainted":
             mask, change = random_region(mask.shape, rng), drift
         else:
@@ -81,7 +82,7 @@ def _pair(photographs: Photographs, index: int, kind: str, rng: np.random.Genera
             continue
         composite = _changed(picture, mask, change, rng)
         if composite is not None:
-            return {"composite": composite, "real": picture, "mask": np.where(mask, np.uint8(255), np.uint8(0))}
+            return Sample(composite, to_mask(mask), picture)
     raise PictureError(f"{photographs.pictures[photographs.with_masks[index]]}: no composite could be made of it.")
 
 
@@ -160,7 +161,7 @@ def drift(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.n
     return grey[:, None] + np.exp(rng.normal(0, 0.1)) * (colours - grey[:, None])
 
 
-def random_region(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def random_region(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """An ellipse, a box or a brush stroke of 2 to 25 % of the picture, boolean `[H,W]`."""
     import cv2
 
@@ -191,7 +192,7 @@ def _another_object(photographs: Photographs, rng: np.random.Generator) -> Recol
 
         other = photographs.with_masks[int(rng.integers(len(photographs)))]
         picture, theirs = photographs.read(other, rng)
-        reference = (np.asarray(picture) / 255.0)[np.asarray(theirs) > 127]
+        reference = (np.asarray(picture) / 255.0)[is_foreground(np.asarray(theirs))]
         own, method = image[mask], rng.integers(3)
         if method == 0:
             after = match_histograms(own[:, None], reference[:, None], channel_axis=-1)[:, 0]

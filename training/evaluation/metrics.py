@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..sample import is_foreground
+
 SPECKLE_REACH, SPECKLE_LEVELS = 9, 16  # pixels from the mask's edge; growth of a pixel's distance to its neighbours
 IDENTICAL_PSNR = 100.0
 """PSNR in dB that equal pictures are given, so that the mean over a set stays finite."""
@@ -49,6 +51,8 @@ def fmse(prediction: np.ndarray, real: np.ndarray, foreground: np.ndarray) -> fl
     Where the background of both is the same, this is MSE·H·W / (pixels of the foreground).
 
     Args:
+        prediction: The one to judge.
+        real: The truth.
         foreground: Boolean `[H,W]`, true where the foreground lies.
 
     Raises:
@@ -95,7 +99,7 @@ def standing_out(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> tup
     """
     from scipy.ndimage import distance_transform_edt, median_filter, minimum_filter
 
-    near = (minimum_filter(mask, 3) > 250) & (distance_transform_edt(mask > 127) <= SPECKLE_REACH)
+    near = (minimum_filter(mask, 3) > 250) & (distance_transform_edt(is_foreground(mask)) <= SPECKLE_REACH)
     grown = np.zeros(mask.shape, np.int16)
     if not near.any():
         return grown, near

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...files.atomic import write_whole
 from .evaluate import Failure, Score
@@ -42,7 +43,13 @@ def summarise(
         name and reason of each pair that could not be judged.
     """
     methods = list(scores[0].metrics) if scores else ["composite", NETWORK]
-    report = {"weights": weights, "protocol": protocol, "size": size, "resolution": resolution, "n": len(scores)}
+    report: dict[str, Any] = {
+        "weights": weights,
+        "protocol": protocol,
+        "size": size,
+        "resolution": resolution,
+        "n": len(scores),
+    }
     network = _method(scores, NETWORK)
     report["subsets"] = network.pop("subsets")
     report["foreground_ratio"] = network.pop("foreground_ratio")
@@ -110,15 +117,15 @@ def tables(report: dict) -> str:
         )
         parts.append("speckle on edges, per mille, mean and worst: " + "; ".join(cells))
     if idle := report.get("harmonious"):
-        cells = ", ".join(f"{name} {_cell(measure, idle[measure])}" for measure, name in COLUMNS.items())
-        parts.append(f"change to {idle['n']} pictures that are harmonious already: {cells}")
+        changes = ", ".join(f"{name} {_cell(measure, idle[measure])}" for measure, name in COLUMNS.items())
+        parts.append(f"change to {idle['n']} pictures that are harmonious already: {changes}")
     return "\n\n".join(parts)
 
 
 def _method(scores: list[Score], method: str) -> dict:
     """Averages of one method: over everything, by subset and by foreground ratio."""
-    subsets = {score.subset: [] for score in scores}
-    ratios = {name: [] for name in FOREGROUND_RATIOS}
+    subsets: dict[str, list[Metrics]] = {score.subset: [] for score in scores}
+    ratios: dict[str, list[Metrics]] = {name: [] for name in FOREGROUND_RATIOS}
     for score in scores:
         subsets[score.subset].append(score.metrics[method])
         for name, (low, high) in FOREGROUND_RATIOS.items():

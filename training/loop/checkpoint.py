@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Progress:
     psnr: float = float("nan")
 
 
-def save_checkpoint(path: Path, progress: Progress, **parts) -> None:
+def save_checkpoint(path: Path, progress: Progress, **parts: object) -> None:
     """Writes a checkpoint, whole or not at all.
 
     Args:
@@ -104,7 +105,7 @@ def load_checkpoint(path: Path) -> tuple[Progress, dict]:
         raise CheckpointError(f"{path}: this checkpoint is damaged, or is not one of a training run.") from error
 
 
-def load_parts(saved: dict, **parts) -> None:
+def load_parts(saved: dict, **parts: Any) -> None:
     """Puts state dicts back where they came from.
 
     Raises:
@@ -122,7 +123,7 @@ def load_parts(saved: dict, **parts) -> None:
 
 def random_states() -> dict:
     """The states of all generators of this process. Training draws from none of them; code around it may."""
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = cast(tuple, np.random.get_state())
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

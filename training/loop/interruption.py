@@ -29,12 +29,12 @@ class Interruption:
             self._before = {each: signal.signal(each, self._note) for each in self.SIGNALS}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)
         self._before = {}
 
-    def _note(self, *_) -> None:
+    def _note(self, *_: object) -> None:
         self.noted = True
         self.__exit__()
 
@@ -50,7 +50,7 @@ def leave_to_parent(_worker: int = 0) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_later(*_) -> None:
+def _end_later(*_: object) -> None:
     timer = threading.Timer(GRACE, os._exit, (1,))
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-"""Options of a training run: a dataclass, read from TOML, overridden on the command line."""
+"""Options of a training run: read from TOML, overridden on the command line, validated by pydantic."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import difflib
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from ...files.text import read_text
 
@@ -16,88 +20,125 @@ try:
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
-LARGEST = 2**53  # whole numbers, beyond which libraries answer in words of their own
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 OTHER_NAMES = {"batch_size": "stages", "bs": "stages", "num_workers": "workers", "max_steps": "steps", "decay": "ema"}
+TYPES = {"int_type": "a whole number", "float_type": "a number", "bool_type": "true or false", "string_type": "text"}
+OUT_OF_RANGE = "greater_than_equal", "less_than_equal", "finite_number"
 CONFIGS = Path(__file__).parent.parent / "configs"
+LARGEST = 2**53  # whole numbers, beyond which libraries answer in words of their own
+
+Flag = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=LARGEST)]
+Side = Annotated[int, Strict(), Field(ge=16, le=LARGEST)]
+Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+Listed = BeforeValidator(lambda value: tuple(value) if isinstance(value, (list, tuple)) else (value,))  # 64 is [64]
 
 
-def option(default, text: str, low: float = -math.inf, high: float = math.inf, choices: tuple = ()):
-    """A field with what it means and what it may be."""
-    return field(default=default, metadata={"text": text, "low": low, "high": high, "choices": choices})
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Stage:
-    """A part of the training at one size, or at several in turn.
+    """A part of the training at one size, or at several in turn."""
+
+    share: Annotated[float, Strict(), Field(ge=1e-9, allow_inf_nan=False)] = Field(
+        default=1.0, description="length, relative to the other stages'"
+    )
+    size: Annotated[tuple[Side, ...], Listed, Field(min_length=1)] = Field(
+        default=(256,), description="side of the pictures in pixels; of several, each step takes the next"
+    )
+    batch: Positive = Field(default=12, description="pictures a step, over all processes and accumulated parts")
+    rate: Number = Field(default=1.0, description="factor to the learning rate")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Options:
+    """All that decides the outcome of a training run; `describe()` says what each option means.
 
     Raises:
-        ValueError: A value has the wrong type or is out of range, here and in `Options`.
+        ValueError: If a value has the wrong type or is out of range.
     """
 
-    share: float = option(1.0, "length, relative to the other stages'", 1e-9)
-    size: tuple[int, ...] = option((256,), "side of the pictures in pixels; of several, each step takes the next", 16)
-    batch: int = option(12, "pictures a step, over all processes and accumulated parts", 1)
-    rate: float = option(1.0, "factor to the learning rate", 0)
+    data: str = Field(default="", description="photographs (images/, masks/) or pairs in iHarmony4's layout")
+    init: str = Field(
+        default="normal",
+        description="normal (as in the paper), near-identity, or weights: a name, file or hub:owner/repo",
+    )
+    network: str = Field(
+        default="hdnet-lite", description="preset to train; where init names weights, theirs is taken instead"
+    )
+    base_channels: Count = Field(default=0, description="width of the network; 0 = the preset's")
+    in_channels: Annotated[int, Strict(), Field(ge=0, le=4)] = Field(
+        default=0, description="4 shows the mask to the network, 3 does not; 0 = the preset's"
+    )
+    scene_context: Count = Field(
+        default=0, description="width of the perceptron that judges the scene as a whole; 0 = the preset's"
+    )
+    neighbours: Annotated[int, Strict(), Field(ge=0, le=9)] = Field(
+        default=0, description="K of the local dynamics; 0 = the preset's"
+    )
+    seed: Count = Field(default=0, description="decides the initial weights and the data")
+
+    steps: Count = Field(default=0, description="length of the training; or give epochs")
+    epochs: Number = Field(default=0.0, description="length in passes over the data; or give steps")
+    stages: Annotated[tuple[Stage, ...], Listed] = Field(
+        default=(), description="parts of the training: share, size, batch, rate"
+    )
+    learning_rate: Number = Field(default=1e-3, description="of Adam, at its highest")
+    beta1: Share = Field(default=0.9, description="of Adam")
+    beta2: Share = Field(default=0.999, description="of Adam")
+    warmup_steps: Count = Field(default=0, description="the learning rate rises over so many steps")
+    drops: Annotated[tuple[Share, ...], Listed] = Field(
+        default=(), description="shares of the training after which the learning rate falls to a tenth"
+    )
+    cosine_from: Share = Field(
+        default=1.0, description="share of the training after which it falls to zero along a cosine"
+    )
+    clip: Number = Field(default=0.0, description="largest norm of the gradient; 0 = no limit")
+    ema: Share = Field(default=0.0, description="decay of the moving average of the weights; 0 = none")
+
+    crop: Share = Field(default=0.0, description="chance of a random part instead of the whole picture")
+    flip: Share = Field(default=0.0, description="chance of exchanging left and right")
+    mask_jitter: Share = Field(default=0.0, description="chance of a mask that is grown, shrunk or softened")
+    loose_region: Share = Field(
+        default=0.0, description="chance of recolouring more or less than the mask (photographs)"
+    )
+    soft_edge: Share = Field(
+        default=0.0, description="chance of colours that change gradually across the rim (photographs)"
+    )
+    clean_rim: Share = Field(
+        default=0.0, description="chance of a background without traces of the object beside it (photographs)"
+    )
+    jpeg: Share = Field(default=0.0, description="chance of re-encoding the composite")
+    untouched: Share = Field(default=0.0, description="share of pairs that need no harmonizing (photographs)")
+    pasted: Share = Field(
+        default=0.0, description="share of pairs without traces of the object beside the mask (photographs)"
+    )
+    camera: Share = Field(
+        default=0.7, description="share of those that differ by camera and light, not by another object's colours"
+    )
+    affine_loss: Share = Field(
+        default=0.0, description="share of the loss that sees only the best affine map to the output"
+    )
+    emphasis: Annotated[float, Strict(), Field(ge=-1, le=1, allow_inf_nan=False)] = Field(
+        default=0.0, description="weight of a pair: its composite's own loss to this power; 0 = all alike"
+    )
+
+    device: Literal["auto", "cpu"] = Field(default="auto", description="auto or cpu")
+    precision: Literal["no", "bf16", "fp16"] = Field(default="no", description="no (float32), bf16 or fp16")
+    accumulate: Positive = Field(default=1, description="parts that a batch is worked on in, to save memory")
+    channels_last: Flag = Field(default=True, description="memory format; usually the faster one")
+    compile: Flag = Field(default=False, description="torch.compile; the first steps of each size take minutes")
+    workers: Count = Field(default=1, description="processes that read and augment pictures, for each training process")
+
+    validation_pairs: Count = Field(default=160, description="fixed pairs to validate on; 0 = no validation")
+    validation_size: Side = Field(default=256, description="side of these pictures in pixels")
+    validate_every: Positive = Field(default=1000, description="steps between validations")
+    checkpoint_every: Positive = Field(default=500, description="steps between checkpoints")
+    log_every: Positive = Field(default=50, description="steps between scalars for TensorBoard")
 
     def __post_init__(self) -> None:
-        _check(self)
-        if not self.size:
-            raise ValueError("size must not be empty.")
-
-
-@dataclass(frozen=True)
-class Options:
-    """All that decides the outcome of a training run; `describe()` says what each option means."""
-
-    data: str = option("", "photographs (images/, masks/) or pairs in iHarmony4's layout")
-    init: str = option("normal", "normal (as in the paper), near-identity, or weights: a name, file or hub:owner/repo")
-    network: str = option("hdnet-lite", "preset to train; where init names weights, theirs is taken instead")
-    base_channels: int = option(0, "width of the network; 0 = the preset's", 0)
-    in_channels: int = option(0, "4 shows the mask to the network, 3 does not; 0 = the preset's", 0, 4)
-    scene_context: int = option(0, "width of the perceptron that judges the scene as a whole; 0 = the preset's", 0)
-    neighbours: int = option(0, "K of the local dynamics; 0 = the preset's", 0, 9)
-    seed: int = option(0, "decides the initial weights and the data", 0)
-
-    steps: int = option(0, "length of the training; or give epochs", 0)
-    epochs: float = option(0.0, "length in passes over the data; or give steps", 0)
-    stages: tuple[Stage, ...] = option((), "parts of the training: share, size, batch, rate")
-    learning_rate: float = option(1e-3, "of Adam, at its highest", 0)
-    beta1: float = option(0.9, "of Adam", 0, 1)
-    beta2: float = option(0.999, "of Adam", 0, 1)
-    warmup_steps: int = option(0, "the learning rate rises over so many steps", 0)
-    drops: tuple[float, ...] = option((), "shares of the training after which the learning rate falls to a tenth", 0, 1)
-    cosine_from: float = option(1.0, "share of the training after which it falls to zero along a cosine", 0, 1)
-    clip: float = option(0.0, "largest norm of the gradient; 0 = no limit", 0)
-    ema: float = option(0.0, "decay of the moving average of the weights; 0 = none", 0, 1)
-
-    crop: float = option(0.0, "chance of a random part instead of the whole picture", 0, 1)
-    flip: float = option(0.0, "chance of exchanging left and right", 0, 1)
-    mask_jitter: float = option(0.0, "chance of a mask that is grown, shrunk or softened", 0, 1)
-    loose_region: float = option(0.0, "chance of recolouring more or less than the mask (photographs)", 0, 1)
-    soft_edge: float = option(0.0, "chance of colours that change gradually across the rim (photographs)", 0, 1)
-    clean_rim: float = option(0.0, "chance of a background without traces of the object beside it (photographs)", 0, 1)
-    jpeg: float = option(0.0, "chance of re-encoding the composite", 0, 1)
-    untouched: float = option(0.0, "share of pairs that need no harmonizing (photographs)", 0, 1)
-    pasted: float = option(0.0, "share of pairs without traces of the object beside the mask (photographs)", 0, 1)
-    camera: float = option(0.7, "share of those that differ by camera and light, not by another object's colours", 0, 1)
-    affine_loss: float = option(0.0, "share of the loss that sees only the best affine map to the output", 0, 1)
-    emphasis: float = option(0.0, "weight of a pair: its composite's own loss to this power; 0 = all alike", -1, 1)
-
-    device: str = option("auto", "auto or cpu", choices=("auto", "cpu"))
-    precision: str = option("no", "no (float32), bf16 or fp16", choices=("no", "bf16", "fp16"))
-    accumulate: int = option(1, "parts that a batch is worked on in, to save memory", 1)
-    channels_last: bool = option(True, "memory format; usually the faster one")
-    compile: bool = option(False, "torch.compile; the first steps of each size take minutes")
-    workers: int = option(1, "processes that read and augment pictures, for each training process", 0)
-
-    validation_pairs: int = option(160, "fixed pairs to validate on; 0 = no validation", 0)
-    validation_size: int = option(256, "side of these pictures in pixels", 16)
-    validate_every: int = option(1000, "steps between validations", 1)
-    checkpoint_every: int = option(500, "steps between checkpoints", 1)
-    log_every: int = option(50, "steps between scalars for TensorBoard", 1)
-
-    def __post_init__(self) -> None:
-        _check(self)
         if bool(self.steps) == bool(self.epochs):
             raise ValueError("Give the length of the training, either as steps or as epochs (one of them, not 0).")
         if not self.stages:
@@ -138,7 +179,7 @@ def load_options(config: str, overrides: Iterable[str] = (), **known: str) -> Op
         if one in given and other not in given:
             values.pop(other, None)
     values |= known
-    return _build(Options, values)
+    return _validated(values)
 
 
 def to_toml(options: Options) -> str:
@@ -151,20 +192,53 @@ def describe(config: str = "ours") -> str:
     """All options with their meaning and their value in a shipped configuration, a line each."""
     values = tomllib.loads(read_text(CONFIGS / f"{config}.toml"))
 
-    def line(each: Field) -> str:
-        value = values.get(each.name, each.default)
-        said = "" if value in ("", ()) or each.name == "stages" else f" [{_literal(value)}]"
-        return f"  {each.name:18}{each.metadata['text']}{said}"
+    def line(name: str, option: dict[str, Any]) -> str:
+        value = values.get(name, option["default"])
+        said = "" if value in ("", []) or name == "stages" else f" [{_literal(value)}]"
+        return f"  {name:18}{option['description']}{said}"
 
-    return "\n".join(map(line, fields(Options)))
+    return "\n".join(line(*each) for each in _schema(Options).items())
 
 
-def _build(kind: type, values: dict):
-    known = [each.name for each in fields(kind)]
-    for key in values:
-        if key not in known:
-            raise ValueError(f"Unknown option {key!r}; did you mean {_nearest(key, known)!r}?")
-    return kind(**values)
+def _schema(kind: type) -> dict[str, dict[str, Any]]:
+    """The JSON schema of each option: its description, its default and what it may be."""
+    schema: dict[str, dict[str, Any]] = TypeAdapter(kind).json_schema()["properties"]
+    return schema
+
+
+def _validated(values: dict[str, Any]) -> Options:
+    try:
+        return Options(**values)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        unknown = [each for each in found if each["type"] == "unexpected_keyword_argument"]
+        raise ValueError(_sentence((unknown or found)[0])) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """What is wrong with an option, in one sentence."""
+    place, kind, value = [each for each in error["loc"] if isinstance(each, str)], error["type"], error["input"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    name, known = place[-1], _schema(Stage if len(place) > 1 else Options)
+    if kind == "unexpected_keyword_argument":
+        return f"Unknown option {name!r}; did you mean {_nearest(name, list(known))!r}?"
+    if kind == "too_short":
+        return f"{name} must not be empty."
+    allowed = known[name].get("items", known[name])
+    if kind == "float_type" and type(value) is int:  # beyond what a float holds
+        kind, value = "finite_number", math.inf
+    if kind in OUT_OF_RANGE:
+        if isinstance(value, int) and allowed["type"] == "integer" and abs(value) > LARGEST:
+            return f"{name} must not be as large as that."
+        low, high = allowed["minimum"], allowed.get("maximum", LARGEST)
+        limits = f"at least {low:g}" if high == LARGEST else f"in {low:g}..{high:g}"
+        return f"{name} must be {limits}, not {value:g}."
+    if kind == "literal_error":
+        wanted = f"one of {', '.join(allowed['enum'])}"
+    else:
+        wanted = TYPES.get(kind, "a table such as {size=256, batch=12}")
+    return f"{name} must be {wanted}, not {value!r}."
 
 
 def _nearest(key: str, known: list[str]) -> str:
@@ -176,54 +250,18 @@ def _nearest(key: str, known: list[str]) -> str:
     return (with_initials or difflib.get_close_matches(key, known, 1, cutoff=0))[0]
 
 
-def _check(record) -> None:
-    """Brings the values of a frozen dataclass to their fields' types, and checks their range."""
-    for each in fields(record):
-        value = _convert(getattr(record, each.name), each.type, each.name)
-        object.__setattr__(record, each.name, value)
-        low, high, choices = (each.metadata[key] for key in ("low", "high", "choices"))
-        if choices and value not in choices:
-            raise ValueError(f"{each.name} must be one of {', '.join(choices)}, not {value!r}.")
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int) and abs(number) > LARGEST:
-                raise ValueError(f"{each.name} must not be as large as that.")
-            if isinstance(number, (int, float)) and not (low <= number <= high and math.isfinite(number)):
-                limits = f"at least {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
-                raise ValueError(f"{each.name} must be {limits}, not {number:g}.")
-
-
-def _convert(value, kind: str, name: str):
-    if kind.startswith("tuple"):
-        element = kind[len("tuple[") : -len(", ...]")]
-        return tuple(_convert(each, element, name) for each in (value if isinstance(value, (list, tuple)) else [value]))
-    if kind == "Stage":
-        if isinstance(value, dict):
-            return _build(Stage, value)
-        right = isinstance(value, Stage)
-    elif kind == "float":
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = float(value) if abs(value) < 10**300 else math.inf
-        right = isinstance(value, float)
-    else:
-        right = type(value).__name__ == kind
-    if not right:
-        wanted = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
-        raise ValueError(f"{name} must be {wanted.get(kind, 'a table such as {size=256, batch=12}')}, not {value!r}.")
-    return value
-
-
-def _value(text: str):
+def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         return text
 
 
-def _literal(value) -> str:
+def _literal(value: Any) -> str:
     if isinstance(value, Stage):
         pairs = (f"{each.name} = {_literal(getattr(value, each.name))}" for each in fields(value))
         return "{ " + ", ".join(pairs) + " }"
-    if isinstance(value, tuple):
+    if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_literal, value)) + "]"
     if isinstance(value, (bool, str)):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # all in which TOML differs

@@ -50,20 +50,20 @@ class Schedule:
             rate *= 0.5 + 0.5 * math.cos(math.pi * (done - options.cosine_from) / (1 - options.cosine_from))
         return rate
 
-    def parts(self, step: int, position: int, process: int, processes: int) -> Iterator[list[tuple[int, int]]]:
+    def micro_batches(self, step: int, position: int, process: int, processes: int) -> Iterator[list[tuple[int, int]]]:
         """Keys of `pairs.Stream` for one process, from a step to the end.
 
-        A batch is split over the accumulated parts and the processes, however many there are; together they
+        A batch is split over the accumulated micro-batches and the processes, however many there are; together they
         see the same pictures.
 
         Yields:
-            `(position, size)` of each picture of a part, `accumulate` parts a step.
+            `(position, size)` of each picture of a micro-batch, `accumulate` of them a step.
         """
         while step < self.steps:
             stage, size = self.stage(step), self.size(step)
             count = stage.batch // (processes * self.options.accumulate)
-            for part in range(self.options.accumulate):
-                start = position + (part * processes + process) * count
+            for number in range(self.options.accumulate):
+                start = position + (number * processes + process) * count
                 yield [(start + each, size) for each in range(count)]
             step, position = step + 1, position + stage.batch
 

@@ -1,7 +1,7 @@
 """The training loop.
 
 It runs in one process or in many (`accelerate launch`), on CPU or GPU. Every process holds the same network, takes
-its share of each batch and receives the mean of all gradients. So all of them know the same, and one writes.
+its share of each batch and receives the mean of all gradients; so the networks stay equal, and rank 0 writes the files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -24,9 +24,11 @@ from tqdm import tqdm
 
 from ...files.atomic import write_whole
 from ...weights import save_network
-from ..data.batches import load_batches, training_source
+from ..data.pairs import Batch
 from ..evaluation.metrics import average
 from ..evaluation.validation import Validation
+from ..synthesis.mixture import Mixture
+from .batches import chosen, load_batches, training_source
 from .checkpoint import (
     Progress,
     disk_failures_explained,
@@ -105,8 +107,8 @@ class Run:
                 "asked for; raise steps with --set, or use its weights.safetensors as they are."
             )
         self.schedule.check_split(share[1])
-        kinds = {"untouched": 0.0, "pasted": options.pasted, "camera": options.camera}
-        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share, **kinds)
+        mixture = replace(chosen(Mixture, options), untouched=0.0)
+        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share, mixture)
         on_gpu = self.accelerator.device.type == "cuda"
         self.batches = load_batches(options, source, self.schedule, self.progress, *share, pin_memory=on_gpu)
         self._build(saved)
@@ -122,14 +124,14 @@ class Run:
         options, accelerator = self.options, self.accelerator
         self.memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
         network = initial_network(options, saved and saved["config"])
-        network.to(accelerator.device, memory_format=self.memory_format)
+        network = network.to(accelerator.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.plain, self.average = network, copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = torch.optim.Adam(network.parameters(), options.learning_rate, (options.beta1, options.beta2))
         if saved:
             load_parts(saved, network=network, average=self.average, optimizer=optimizer)
         if options.compile:
             if network.local_dynamics is not None:  # its shapes differ from picture to picture
-                network.local_dynamics.forward = torch.compiler.disable(network.local_dynamics.forward)
+                setattr(network.local_dynamics, "forward", torch.compiler.disable(network.local_dynamics.forward))  # noqa: B010
             network.compile(dynamic=False)
         self.network, self.optimizer = accelerator.prepare(network, optimizer)
         if saved and saved["scaler"] and accelerator.scaler is not None:
@@ -140,13 +142,13 @@ class Run:
         options, progress, steps = self.options, self.progress, self.schedule.steps
         started = time.monotonic() - progress.seconds
         self.composite = average(gather_object(self.validation.composite_scores()))
-        parts, window = iter(self.batches), Window()
+        micro_batches, window = iter(self.batches), Window()
         stopped = False
         with self.writer or nullcontext(), progress_bar(steps, progress.step, shown=bool(self.writer)) as bar:
             if options.validation_pairs and progress.step == 0:
                 self._validate()  # what the first weights can do already
             while progress.step < steps and not stopped:
-                window.add(*self._step(parts))
+                window.add(*self._step(micro_batches))
                 bar.update()
                 progress.seconds = time.monotonic() - started
                 step, last = progress.step, progress.step == steps
@@ -161,7 +163,7 @@ class Run:
         self._leave()
         return progress.step == steps
 
-    def _step(self, parts: Iterator[dict[str, Tensor]]) -> tuple[Tensor, Tensor, int, float]:
+    def _step(self, micro_batches: Iterator[Batch]) -> tuple[Tensor, Tensor, int, float]:
         """One step: its loss, the norm of its gradient, its pictures and seconds."""
         begun = time.monotonic()
         options, accelerator, progress = self.options, self.accelerator, self.progress
@@ -169,8 +171,9 @@ class Run:
             group["lr"] = self.schedule.learning_rate(progress.step)
         total = torch.zeros((), device=accelerator.device)
         for left in reversed(range(options.accumulate)):
-            composite, mask, real = self._to_device(next(parts))
-            with accelerator.no_sync(self.network) if left else nullcontext():  # gradients meet once a step
+            composite, mask, real = self._to_device(next(micro_batches))
+            # processes exchange gradients once a step, after its last micro-batch
+            with accelerator.no_sync(self.network) if left else nullcontext():
                 output = self.network(composite, mask)
                 loss = self._loss(output, composite, mask, real) / options.accumulate
                 accelerator.backward(loss)
@@ -208,9 +211,9 @@ class Run:
         """Whether the network still makes a picture of the one it saw last."""
         return bool(self.plain.forward(*self.seen).isfinite().all())  # forward is never compiled
 
-    def _to_device(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        names, device = ("composite", "mask", "real"), self.accelerator.device
-        return [batch[name].to(device, non_blocking=True, memory_format=self.memory_format) for name in names]
+    def _to_device(self, batch: Batch) -> list[Tensor]:
+        device = self.accelerator.device
+        return [each.to(device, non_blocking=True, memory_format=self.memory_format) for each in batch]
 
     def _fail(self) -> None:
         self.progress.skipped += 1

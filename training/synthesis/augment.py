@@ -1,19 +1,17 @@
-"""Random changes to a pair that a harmonizer must not mind.
-
-Pairs are dictionaries of uint8 arrays, as in `pairs`.
-"""
+"""Random changes to a sample that a harmonizer must not mind."""
 
 from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageFilter
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...files.training_images import Box
+from ..sample import Sample, is_foreground
 
 FOREGROUND_RANGE = (0.01, 0.8)  # share of the picture, after cropping
 RIM = (1 / 128, 2 / 128)  # of the shorter side; so far the object's colours reach into the background
@@ -46,7 +44,7 @@ class Augmentation:
     clean_rim: float = 0.5
     jpeg: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value <= 1:
                 raise ValueError(f"Augmentation {name} must be a probability in 0..1, not {value}.")
@@ -63,18 +61,17 @@ class Augmentation:
         """Over how many pixels the colours change across the rim (standard deviation); 0 for a hard rim."""
         return rng.uniform(*EDGE) if rng.random() < self.soft_edge else 0.0
 
-    def __call__(self, pair: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Flip, clean the rim, jitter the mask and re-encode the composite, each by its chance."""
-        pair = dict(pair)
         if rng.random() < self.flip:
-            pair = {name: np.ascontiguousarray(array[:, ::-1]) for name, array in pair.items()}
+            sample = sample.flipped()
         if rng.random() < self.clean_rim:
-            pair = clean_rim(pair, rng.uniform(*RIM) * min(pair["mask"].shape))
+            sample = clean_rim(sample, rng.uniform(*RIM) * min(sample.mask.shape))
         if rng.random() < self.mask_jitter:
-            pair["mask"] = jitter_mask(pair["mask"], rng)
+            sample = replace(sample, mask=jitter_mask(sample.mask, rng))
         if rng.random() < self.jpeg:
-            pair["composite"] = reencode(pair["composite"], int(rng.integers(60, 98)))
-        return pair
+            sample = replace(sample, composite=reencode(sample.composite, int(rng.integers(60, 98))))
+        return sample
 
 
 USUAL = Augmentation()
@@ -88,7 +85,7 @@ def random_crop(mask: Image.Image, rng: np.random.Generator) -> Box | None:
     paper's evaluation, and a square, whose proportions stay, as when a picture is harmonized.
     """
     width, height = mask.size
-    foreground = np.asarray(mask) > 0
+    foreground = is_foreground(np.asarray(mask))
     for _ in range(10):
         area = rng.uniform(0.4, 1) * width * height
         aspect = (width / height) ** rng.random() * math.exp(rng.uniform(-0.3, 0.3))
@@ -106,6 +103,7 @@ def jitter_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         mask: uint8 `[H, W]`.
+        rng: Decides everything.
 
     Returns:
         uint8 `[H, W]`, grey where softened; `mask` itself where nothing or all would be left.
@@ -119,7 +117,7 @@ def jitter_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, reach)))
     changed = np.asarray(image)
-    return changed if changed.max() > 127 and changed.min() < 128 else mask
+    return changed if _has_both_regions(changed) else mask
 
 
 def loosen(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -127,17 +125,23 @@ def loosen(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     radius = int(rng.integers(1, max(2, round(0.03 * min(mask.shape))) + 1))
     grow = ImageFilter.MaxFilter if rng.random() < 0.75 else ImageFilter.MinFilter
     changed = np.asarray(Image.fromarray(mask).filter(grow(2 * radius + 1)))
-    return changed if changed.max() > 127 and changed.min() < 128 else mask
+    return changed if _has_both_regions(changed) else mask
+
+
+def _has_both_regions(mask: np.ndarray) -> bool:
+    """Whether there is foreground and background."""
+    foreground = is_foreground(mask)
+    return bool(foreground.any()) and not bool(foreground.all())
 
 
 def soften_edge(image: np.ndarray, changed: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndarray:
     """Lets a change of colours fade across the rim, as resizing a larger composite does.
 
     Args:
-        image: float32 `[H, W, 3]`, before the change.
-        changed: float32 `[H, W, 3]`, after it; equal to `image` outside.
-        inside: boolean `[H, W]`, where the colours were changed.
-        sigma: standard deviation of the fading, in pixels.
+        image: Float32 `[H, W, 3]`, before the change.
+        changed: Float32 `[H, W, 3]`, after it; equal to `image` outside.
+        inside: Boolean `[H, W]`, where the colours were changed.
+        sigma: Standard deviation of the fading, in pixels.
 
     Returns:
         float32 `[H, W, 3]`. Just outside, the change is that of the neighbours inside, by their share.
@@ -148,22 +152,24 @@ def soften_edge(image: np.ndarray, changed: np.ndarray, inside: np.ndarray, sigm
     return np.clip(image + np.where(inside[..., None], share * change, spread), 0, 1)
 
 
-def clean_rim(pair: dict[str, np.ndarray], width: float) -> dict[str, np.ndarray]:
+def clean_rim(sample: Sample, width: float) -> Sample:
     """Continues the background up to the mask: nearer than `width` pixels, its colours are those just beyond.
 
-    The pair is returned as it is where no background lies beyond.
+    The sample is returned as it is where no background lies beyond.
     """
-    distance = distance_transform_edt(pair["mask"] < 128)
+    distance = distance_transform_edt(~sample.foreground)
     beyond = distance > width
     if not beyond.any():
-        return pair
+        return sample
     rim = (distance > 0) & ~beyond
     rows, columns = distance_transform_edt(~beyond, return_distances=False, return_indices=True)
-    result = dict(pair)
-    for name in ("composite", "real"):
-        result[name] = pair[name].copy()
-        result[name][rim] = pair[name][rows[rim], columns[rim]]
-    return result
+
+    def cleaned(picture: np.ndarray) -> np.ndarray:
+        result = picture.copy()
+        result[rim] = picture[rows[rim], columns[rim]]
+        return result
+
+    return replace(sample, composite=cleaned(sample.composite), real=cleaned(sample.real))
 
 
 def reencode(picture: np.ndarray, quality: int) -> np.ndarray:

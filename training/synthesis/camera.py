@@ -77,7 +77,7 @@ class Camera:
             place: `[N, 2]`, where they are, -1..1 over the object; None leaves the gradient out.
         """
         light = to_linear(colours)
-        stops = self.exposure
+        stops: float | np.ndarray = self.exposure
         if place is not None and self.gradient:
             along = place @ np.array([np.sin(self.direction), np.cos(self.direction)], np.float32)
             stops = stops + self.gradient / 2 * along[:, None]

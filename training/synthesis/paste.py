@@ -16,7 +16,8 @@ import torch
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, maximum_filter
 from torch.nn import functional as F
 
-from .augment import Box
+from ...files.training_images import Box
+from ..sample import is_foreground
 
 TRIM = (1, 3)  # pixels of the photograph taken off the object's edge
 RING = (2, 7)  # pixels around the object's mask that the background loses
@@ -59,7 +60,7 @@ def take_apart(
     """
     left, top, right, bottom = box or (0, 0, mask.shape[1], mask.shape[0])
     here = slice(top, bottom), slice(left, right)
-    picture, inside = picture[here], mask[here] > 127
+    picture, inside = picture[here], is_foreground(mask[here])
     trim, ring = int(rng.integers(TRIM[0], TRIM[1] + 1)), int(rng.integers(RING[0], RING[1] + 1))
     # what the crop cuts is no edge of the object
     kept = ~_grow(~inside, trim)

@@ -15,8 +15,8 @@ from PIL import Image
 
 from ...files.atomic import write_whole
 from ...files.training_images import PictureError, save_image
-from ..data.parallel import for_each
-from ..data.photos import Photographs
+from .parallel import for_each
+from .photos import Photographs
 
 SUBSET = "Photographs"
 LARGEST = 16384  # pixels
@@ -148,13 +148,13 @@ def _make(job: _Job, source: Photographs, folder: Path, size: int | None) -> Non
     composite = folder / "composite_images" / f"{job.name}.jpg"
     if composite.is_file():  # it is written last
         return
-    pair = source.whole(job.index, np.random.default_rng(job.seed), size, job.mask)
+    sample = source.whole(job.index, np.random.default_rng(job.seed), size, job.mask)
     with job.lock:
         if not real.is_file():
-            save_image(Image.fromarray(pair["real"]), real)
+            save_image(Image.fromarray(sample.real), real)
         if not mask.is_file():
-            save_image(Image.fromarray(pair["mask"]), mask)
-    save_image(Image.fromarray(pair["composite"]), composite)
+            save_image(Image.fromarray(sample.mask), mask)
+    save_image(Image.fromarray(sample.composite), composite)
 
 
 def _write_lists(out: Path, split: str, names: list[str], broken: set[str]) -> None:
