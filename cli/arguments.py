@@ -42,8 +42,33 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="0 changes nothing, 1 makes the change, 2 twice the change (default: %(default)s)",
     )
+    for part, meaning in {"lightness": "lightness", "colour": "hue and chroma"}.items():
+        parser.add_argument(
+            f"--{part}",
+            metavar="P",
+            type=share,
+            default=1.0,
+            help=f"make this part of the change of {meaning}, 0 to 1; 0 keeps it as it is (default: %(default)s)",
+        )
     parser.add_argument(
         "--feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask's edge by this many (default: 0)"
+    )
+    parser.add_argument(
+        "--grow",
+        metavar="PIXELS",
+        type=int,
+        default=0,
+        help="grow the mask by this many before it is softened; negative shrinks it (default: 0)",
+    )
+    parser.add_argument(
+        "--blend-grow",
+        metavar="PIXELS",
+        type=int,
+        default=0,
+        help="the same for blending only, after the object was judged (default: 0)",
+    )
+    parser.add_argument(
+        "--blend-feather", metavar="PIXELS", type=float, default=0.0, help="soften the mask for blending only"
     )
     parser.add_argument(
         "--foreground",
@@ -87,7 +112,12 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
             mask,
             resolution=args.resolution,
             strength=args.strength,
+            lightness=args.lightness,
+            colour=args.colour,
             feather=args.feather,
+            grow=args.grow,
+            blend_grow=args.blend_grow,
+            blend_feather=args.blend_feather,
             foreground=args.foreground,
             **others,
         )
@@ -149,6 +179,17 @@ def resolution(text: str) -> int | str:
         return check_resolution(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def share(text: str) -> float:
+    """A part of a whole, 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number in 0..1, not {text!r}")
+    return value
 
 
 def strength(text: str) -> float:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.text import printable
+from . import editable
 from .arguments import add_common_arguments, harmonizer_of, named
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..hdnet.harmonize.lut import LutFit
     from .folder_jobs import Job
 
 
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("composites", metavar="COMPOSITES", type=Path, help="folder of pictures")
     parser.add_argument("masks", metavar="MASKS", type=Path, help="folder of masks, white = the foreground to change")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write into")
+    editable.add_lut_arguments(parser, editable.OF_A_SHOT)
     add_common_arguments(parser)
 
 
@@ -39,12 +42,16 @@ def run(args: argparse.Namespace) -> int:
 
     check_folders(args.composites, args.masks, args.output)
     jobs = find_jobs(args.composites, args.masks, args.output)
+    fit = _lut_fit(args)
     harmonize = harmonizer_of(args)
     args.output.mkdir(parents=True, exist_ok=True)
 
     def harmonize_job(job: Job, picture: Tensor, mask: Tensor) -> Tensor:
         with named(job.composite):
-            return harmonize(picture, mask)
+            result = harmonize(picture, mask)
+        if fit is not None:
+            fit.add(picture[0], result[0], editable.mask_in_use(args, picture, mask)[0])
+        return result
 
     failures = []
     with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", disable=None) as bar:
@@ -53,6 +60,18 @@ def run(args: argparse.Namespace) -> int:
             if error is not None:
                 failures.append(f"  {printable(f'{job.composite.name}: {error}')}")
     print(f"{len(jobs) - len(failures)} of {len(jobs)} pictures written to {printable(args.output)}")
+    if fit is not None:
+        editable.save_lut(fit, args.lut, args.composites.name)
     if failures:
         print(f"harmonize: {len(failures)} of {len(jobs)} pictures failed:", *failures, sep="\n", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _lut_fit(args: argparse.Namespace) -> LutFit | None:
+    if not args.lut:
+        return None
+    from ..files.cube import check_cube
+    from ..hdnet.harmonize.lut import LutFit
+
+    check_cube(args.lut)
+    return LutFit(args.lut_size)

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.text import printable
+from . import editable
 from .arguments import add_common_arguments, harmonizer_of, named
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..hdnet.harmonize.decision import Decision
+
+OPAQUE = (".jpg", ".jpeg", ".bmp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,21 +48,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="white = the part that the foreground shall match (default: all the rest)",
     )
+    parser.add_argument(
+        "--more-masks",
+        metavar="F",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="masks of further objects of the picture; each is matched by itself, the others part of its background",
+    )
+    parser.add_argument("--together", action="store_true", help="match the objects of all masks as one")
+    parser.add_argument(
+        "--foreground-out",
+        metavar="F",
+        type=Path,
+        help="also write the harmonized foreground alone, with straight alpha, 16 bits where the picture has them: "
+        "laid over COMPOSITE, or over the --background, it gives OUT",
+    )
+    editable.add_lut_arguments(parser, editable.OF_A_PICTURE)
     parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the files given")
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Harmonizes one picture."""
+    from ..files.cube import check_cube
     from ..files.pictures import check_output, check_same_shape, join, read_mask, read_picture, save_picture
 
     check_output(args.output)
+    if args.foreground_out:
+        check_output(args.foreground_out)
+        if args.foreground_out.suffix.lower() in OPAQUE:
+            raise ValueError(f"{args.foreground_out}: this format has no alpha; write the foreground as PNG or TIFF.")
+    if args.lut:
+        check_cube(args.lut)
     _check_not_an_input(args)
     picture, info = read_picture(args.composite)
     mask = read_mask(args.mask)
     if args.mask.samefile(args.composite) and (picture.shape[-1] < 4 or picture[..., 3].min() == picture[..., 3].max()):
         raise ValueError(f"{args.mask}: without transparency a picture is not its own mask; give a mask.")
     check_same_shape(picture, args.composite, mask, args.mask)
+    if args.more_masks:
+        mask = _objects(args, picture, mask)
     background = reference = None
     if args.background:
         background, below = read_picture(args.background)
@@ -71,16 +102,50 @@ def run(args: argparse.Namespace) -> int:
     decisions: dict[int, Decision] = {}
     with named(args.composite):
         result = harmonize(
-            picture, mask, background=background, reference_mask=reference, decided=decisions.__setitem__
+            picture,
+            mask,
+            background=background,
+            reference_mask=reference,
+            objects="together" if args.together else "each" if len(mask) > 1 else "images",
+            decided=decisions.__setitem__,
         )
     save_picture(result, args.output, info)
-    print(f"{printable(args.output)}: {decisions[0]}")
+    for index in sorted(decisions):
+        which = f" (object {index + 1})" if len(decisions) > 1 else ""
+        print(f"{printable(args.output)}{which}: {decisions[index]}")
+    if args.lut or args.foreground_out:
+        mask = editable.mask_in_use(args, picture, mask, background)
+    if args.foreground_out:
+        from ..hdnet.harmonize.layer import foreground_layer
+
+        beneath = picture if background is None else background
+        save_picture(foreground_layer(result, beneath, mask), args.foreground_out, info)
+        print(f"{printable(args.foreground_out)}: the foreground alone")
+    if args.lut:
+        from ..hdnet.harmonize.lut import LutFit
+
+        editable.save_lut(LutFit(args.lut_size).add(picture[0], result[0], mask[0]), args.lut, args.composite.stem)
     return 0
 
 
+def _objects(args: argparse.Namespace, picture: Tensor, mask: Tensor) -> Tensor:
+    """The masks of all objects at the picture's size, `[M, H, W]`."""
+    import torch
+
+    from ..files.pictures import check_same_shape, read_mask
+    from ..hdnet.harmonize.masks import fit_mask
+
+    masks = [mask]
+    for path in args.more_masks:
+        masks.append(read_mask(path))
+        check_same_shape(picture, args.composite, masks[-1], path)
+    return torch.cat([fit_mask(each, (picture.shape[1], picture.shape[2])) for each in masks])
+
+
 def _check_not_an_input(args: argparse.Namespace) -> None:
-    given = [args.composite, args.mask, args.background, args.reference_mask]
-    if args.overwrite or not args.output.exists():
-        return
-    if any(path and path.exists() and path.samefile(args.output) for path in given):
-        raise ValueError(f"{args.output}: this would overwrite a file given; name another, or add --overwrite.")
+    given = [args.composite, args.mask, args.background, args.reference_mask, *args.more_masks]
+    for output in (args.output, args.foreground_out, args.lut):
+        if args.overwrite or not output or not output.exists():
+            continue
+        if any(path and path.exists() and path.samefile(output) for path in given):
+            raise ValueError(f"{output}: this would overwrite a file given; name another, or add --overwrite.")

@@ -4,9 +4,11 @@ from comfy_api.latest import ComfyExtension, io
 
 from .compare import HDNetCompare
 from .example import HDNetExample
+from .foreground_layer import HDNetForegroundLayer
 from .harmonize_composite import HDNetHarmonizeComposite
 from .load_model import HDNetLoadModel
 from .model_folder import register_model_folder
+from .save_lut import HDNetSaveLut
 
 
 class HarmonizeCompositeExtension(ComfyExtension):
@@ -19,4 +21,4 @@ class HarmonizeCompositeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes."""
         register_model_folder()  # older cores do not call on_load
-        return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample]
+        return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample, HDNetForegroundLayer, HDNetSaveLut]

@@ -16,7 +16,8 @@ from ..hdnet import Harmonizer
 from ..hdnet.harmonize.decision import KINDS, Decision
 from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
 from ..hdnet.harmonize.inputs import check_mask, uncut_mask
-from ..hdnet.harmonize.masks import feather_mask, fit_mask
+from ..hdnet.harmonize.masks import fit_mask, shape_mask
+from ..hdnet.harmonize.objects import OBJECTS, check_objects, together
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
@@ -116,6 +117,71 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     "region was inpainted or recoloured in its place; its colours are fitted across the edge. pasted: "
                     "an object from elsewhere; always changed.",
                 ),
+                advanced(
+                    io.Float.Input(
+                        "lightness",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.05,
+                        optional=True,
+                        tooltip="How much of the change of lightness is made; 0 keeps the lightness of every pixel "
+                        "(as the Oklab colour space has it).",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "colour",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.05,
+                        optional=True,
+                        tooltip="How much of the change of hue and chroma is made; with 0 only the lightness changes.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "grow",
+                        default=0,
+                        min=-256,
+                        max=256,
+                        optional=True,
+                        tooltip="Grows the mask by this many pixels of the image before it is softened; below 0 "
+                        "shrinks it, as where a cut-out has a rim of its old background.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "blend_grow",
+                        default=0,
+                        min=-256,
+                        max=256,
+                        optional=True,
+                        tooltip="The same for blending only, after the object was judged.",
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "blend_feather",
+                        default=0,
+                        min=0,
+                        max=256,
+                        optional=True,
+                        tooltip="Softens the mask for blending only, after the object was judged.",
+                    )
+                ),
+                advanced(
+                    io.Combo.Input(
+                        "objects",
+                        options=list(OBJECTS),
+                        default="images",
+                        optional=True,
+                        tooltip="Several masks with one image. images: one result for each mask. each: one result, "
+                        "every object matched by itself, the others part of its background. together: one "
+                        "result, all matched as one.",
+                    )
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The harmonized image."),
@@ -161,6 +227,12 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         feather: int = 0,
         batch_mode: str = "per_frame",
         foreground: str = "auto",
+        lightness: float = 1.0,
+        colour: float = 1.0,
+        grow: int = 0,
+        blend_grow: int = 0,
+        blend_feather: int = 0,
+        objects: str = "images",
     ) -> io.NodeOutput:
         """Returns the harmonized images and the masks as they were used."""
         check_connected(image=image, mask=mask)
@@ -170,11 +242,13 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             raise ValueError(f"The batch_mode must be one of {', '.join(CONSISTENCY)}, not {batch_mode!r}.")
         mask = check_mask(mask)
         mask = 1 - mask.float() if invert_mask else mask
+        check_objects(objects, len(image))
+        mask = together(mask) if objects == "together" else mask
         size = image.shape[1:3]
         if background is not None:
             check_connected(background=background)
             mask, size = uncut_mask(mask, size, background.shape[1:3]), background.shape[1:3]
-        mask = feather_mask(fit_mask(mask, size), feather)
+        mask = shape_mask(fit_mask(mask, size), grow, feather)
         if background is not None:  # its own border stays
             mask = uncut_mask(mask, image.shape[1:3], size)
         decisions: dict[int, Decision] = {}
@@ -189,10 +263,16 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             resolution=resolution,
             consistency=batch_mode,
             foreground=foreground,
+            lightness=lightness,
+            colour=colour,
+            blend_grow=blend_grow,
+            blend_feather=blend_feather,
+            objects=objects,
             decided=decisions.__setitem__,
         )
         show_text(cls, summary([decisions[index] for index in sorted(decisions)]))
-        return io.NodeOutput(as_output(harmonized), as_output(mask))
+        mask = shape_mask(mask, blend_grow, blend_feather)
+        return io.NodeOutput(as_output(harmonized), as_output(together(mask) if objects == "each" else mask))
 
 
 def summary(decisions: list[Decision]) -> str:

@@ -41,6 +41,7 @@ class Schema:
     outputs: list = None
     description: str = ""
     hidden: list = None
+    is_output_node: bool = False
 
 
 class Socket:

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -16,8 +16,10 @@ from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change
 from .consistency import looks_like_film, smooth_statistics
 from .decision import Decision
 from .edits import Edit, judge, judge_shot, trust_in
-from .inputs import Frames, check_frames, uncut_mask
-from .masks import bounding_box, feather_mask
+from .inputs import Frames, check_frames, shaped
+from .masks import bounding_box, shape_mask
+from .objects import check_objects, harmonize_each, together
+from .oklab import check_parts, keep_parts
 from .options import check_resolution, check_strength
 from .resize import shrink, shrink_separately, working_size
 
@@ -78,6 +80,12 @@ class Harmonizer:
         feather: float = 0,
         consistency: str = "per_frame",
         foreground: str = "auto",
+        lightness: float = 1.0,
+        colour: float = 1.0,
+        grow: int = 0,
+        blend_grow: int = 0,
+        blend_feather: float = 0,
+        objects: str = "images",
         progress: Callable[[int, int], None] | None = None,
         decided: Callable[[int, Decision], None] | None = None,
     ) -> Tensor:
@@ -104,6 +112,14 @@ class Harmonizer:
                 smooth where neighbouring images are alike.
             foreground: ``"edited"`` for a region inpainted or recoloured in its place, ``"pasted"`` for an object from
                 elsewhere, which is always acted on; ``"auto"`` sees which it is, and leaves alone what seems to fit.
+            lightness: How much of the change's lightness is made, 0..1; 0 keeps that of every pixel, as Oklab has it.
+            colour: How much of its hue and chroma, 0..1; with 0 only the lightness changes. What then leaves sRGB
+                loses chroma until it fits.
+            grow: Grows the mask by this many pixels, before it is softened; shrinks it where negative, -256 to 256.
+            blend_grow: The same for blending only, after the foreground was judged.
+            blend_feather: Softens the mask for blending only.
+            objects: Several masks for one image are ``"images"``: one result for each; ``"each"``: one result, every
+                object matched by itself, the others part of its background; ``"together"``: matched as one.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             decided: Called with an image's index and what was decided about it.
 
@@ -116,10 +132,31 @@ class Harmonizer:
             ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
         """
         check_options(resolution, strength, consistency, foreground)
+        check_parts(lightness, colour)
         frames = check_frames(image, mask, background, reference_mask)
-        if feather != 0:
-            masks = torch.cat([feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))])
-            frames = replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
+        check_objects(objects, len(image))
+        if objects == "together":
+            frames = check_frames(image, together(mask), background, reference_mask)
+        elif objects == "each":
+            return harmonize_each(
+                self,
+                image,
+                mask,
+                background=background,
+                grow=grow,
+                feather=feather,
+                decided=decided,
+                reference_mask=reference_mask,
+                resolution=resolution,
+                strength=strength,
+                foreground=foreground,
+                lightness=lightness,
+                colour=colour,
+                blend_grow=blend_grow,
+                blend_feather=blend_feather,
+                progress=progress,
+            )
+        frames = shaped(frames, grow, feather)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
         working = size if resolution == "native" else working_size(size, int(resolution))
@@ -141,7 +178,8 @@ class Harmonizer:
         proposals = _proposals(done, consistency)
         trust = trust_in(self.network, foreground)
         for index, proposal in enumerate(proposals):
-            decision = _settle(edits[index], proposal, trust, out[index], frames.mask_of(index), strength)
+            mask = shape_mask(frames.mask_of(index)[None], blend_grow, blend_feather)[0]
+            decision = _settle(edits[index], proposal, trust, out[index], mask, strength, (lightness, colour))
             if decided is not None:
                 decided(index, decision)
             if progress is not None:
@@ -314,6 +352,7 @@ def _settle(
     picture: Tensor,
     mask: Tensor,
     strength: float,
+    parts: tuple[float, float],
 ) -> Decision:
     """Decides, and changes ``[H, W, C]`` in place."""
     correlation = edit.fit.correlation if edit.fit is not None else None
@@ -328,7 +367,7 @@ def _settle(
             total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
     if total is not None:
         weight = mask if strength == 1 else mask * strength
-        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight)
+        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight, parts)
     return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
 
 
@@ -364,7 +403,12 @@ def _statistics(work: Work) -> ColourStatistics:
     return colour_statistics(source, target, weight)
 
 
-def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor) -> None:
+def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor, parts: tuple[float, float]) -> None:
     box = bounding_box(weight)
-    if box is not None:
-        apply_colour_change(change, picture, weight, box)
+    if box is None or parts == (0, 0):
+        return
+    whole = picture[box[0] : box[1], box[2] : box[3]]
+    before = whole[..., :3].clone() if parts != (1, 1) else None
+    apply_colour_change(change, picture, weight, box)
+    if before is not None:
+        keep_parts(whole, before, *parts)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .drift import find_drift
-from .masks import fit_mask
+from .masks import fit_mask, shape_mask
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +133,14 @@ def check_frames(
                 len(batch) - len(image),
             )
     return Frames(image, mask, background, reference_mask, cut)
+
+
+def shaped(frames: Frames, grow: int, feather: float) -> Frames:
+    """The frames with masks grown and softened by so many of the image's pixels; as they are where both are 0."""
+    if grow == feather == 0:
+        return frames
+    masks = torch.cat([shape_mask(frames.mask_of(index)[None], grow, feather) for index in range(len(frames.mask))])
+    return replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
 
 
 def _check_image(image: Tensor, name: str) -> None:

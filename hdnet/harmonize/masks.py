@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MAX_FEATHER = 1024
+MAX_GROWTH = 256
+SQUARES = math.sqrt(2) - 1  # share of squares among crosses that makes an octagon regular
 CELLS = 16  # in the reach of a feather; a Gaussian is smooth at an eighth of its standard deviation
 
 
@@ -27,6 +30,55 @@ def fit_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(mask.shape[-2:]) == tuple(size):
         return mask
     return F.interpolate(mask[:, None], size=tuple(size), mode="bilinear")[:, 0]
+
+
+def grow_mask(mask: Tensor, pixels: int) -> Tensor:
+    """Grows masks, or shrinks them where ``pixels`` is negative, by an octagon of that radius.
+
+    Soft edges move as they are. What lies outside the picture is neither foreground nor background, so a mask that the
+    picture's edge cuts does not shrink from there.
+
+    Args:
+        mask: ``[B, H, W]`` in 0..1.
+        pixels: -256 to 256.
+
+    Returns:
+        ``[B, H, W]``.
+
+    Raises:
+        ValueError: The number of pixels is out of range.
+    """
+    if not isinstance(pixels, int) or abs(pixels) > MAX_GROWTH:
+        raise ValueError(f"A mask can grow by a whole number of -{MAX_GROWTH} to {MAX_GROWTH} pixels, not {pixels!r}.")
+    if pixels < 0:
+        return 1 - grow_mask(1 - mask.float(), -pixels)
+    grown = torch.zeros_like(mask, dtype=torch.float32)
+    for single, result in zip(mask, grown):
+        box = bounding_box(single)
+        if box is not None:
+            rows, columns = (slice(max(0, first - pixels), last + pixels) for first, last in (box[:2], box[2:]))
+            result[rows, columns] = _dilated(single[rows, columns].float(), pixels)
+    return grown
+
+
+def _dilated(mask: Tensor, steps: int) -> Tensor:
+    """``[h, w]``, a pixel a step, by crosses and squares in turn."""
+    for step in range(steps):
+        is_square = int((step + 1) * SQUARES + 0.5) > int(step * SQUARES + 0.5)
+        wider = mask
+        for axis in (0, 1):
+            before, length = (wider if is_square else mask), mask.shape[axis] - 1
+            wider = wider.clone()
+            for start, other in ((0, 1), (1, 0)):
+                part = wider.narrow(axis, start, length)
+                torch.maximum(part, before.narrow(axis, other, length), out=part)
+        mask = wider
+    return mask
+
+
+def shape_mask(mask: Tensor, grow: int, feather: float) -> Tensor:
+    """Grows or shrinks masks ``[B, H, W]``, then softens their edges."""
+    return feather_mask(grow_mask(mask, grow) if grow else mask, feather)
 
 
 def feather_mask(mask: Tensor, radius: float) -> Tensor:

@@ -78,6 +78,8 @@ def test_the_nodes_are_there_under_their_names(definitions):
         "HDNetHarmonizeComposite": "Harmonize Composite",
         "HDNetCompare": "Compare Before and After",
         "HDNetExample": "Example for Harmonize Composite",
+        "HDNetForegroundLayer": "Foreground as Layer",
+        "HDNetSaveLut": "Save Change as LUT",
     }
 
 
@@ -93,7 +95,15 @@ def test_the_nodes_are_found_by_other_words(definitions):
 
 def test_rare_inputs_are_advanced(definitions):
     optional = definitions["HDNetHarmonizeComposite"]["input"]["optional"]
-    assert {name for name, (_, options) in optional.items() if options.get("advanced")} == {"batch_mode"}
+    assert {name for name, (_, options) in optional.items() if options.get("advanced")} == {
+        "batch_mode",
+        "lightness",
+        "colour",
+        "grow",
+        "blend_grow",
+        "blend_feather",
+        "objects",
+    }
 
 
 def test_help_pages_and_their_pictures_are_served(server, definitions):

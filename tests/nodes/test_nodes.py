@@ -213,6 +213,55 @@ def test_every_example_is_there_with_a_mask_of_its_size(pack, example):
     assert bool(mask.any()) == (example != "original of inpainted")
 
 
+# Several objects
+
+
+def test_several_objects_of_one_image_give_one_image_and_one_mask(harmonize):
+    image, masks = picture(), torch.cat((square(), square().roll(24, 2)))
+    for objects, count in (("images", 2), ("each", 1), ("together", 1)):
+        result, used = harmonize(image, masks, objects=objects, grow=2, foreground="pasted")
+        assert len(result) == len(used) == count
+        assert torch.equal(result[used == 0], image.expand(count, -1, -1, -1)[used == 0])
+        if count == 1:
+            assert used[0].sum() > masks.sum()
+            bar = comfyui_stand_in.ProgressBar.last
+            assert bar.steps[-1] == bar.total
+    with pytest.raises(ValueError, match="one image"):
+        harmonize(picture(batch=2), masks, objects="each")
+
+
+def test_the_mask_that_comes_out_is_that_of_blending(harmonize):
+    image, mask = picture(), square()
+    result, used = harmonize(image, mask, blend_grow=-3, blend_feather=2, foreground="pasted")
+    assert used.sum() < mask.sum() and torch.equal(result[used == 0], image[used == 0])
+
+
+# Results that can be edited
+
+
+def test_the_layer_laid_over_the_composite_is_the_result(pack, harmonize):
+    image, mask = 0.3 + 0.4 * picture(), square()
+    result, used = harmonize(image, mask, feather=4)
+    (layer,) = pack["HDNetForegroundLayer"].execute(result, image, used)
+    assert layer.shape[-1] == 4 and torch.equal(layer[..., 3], used)
+    torch.testing.assert_close(torch.lerp(image, layer[..., :3], layer[..., 3:]), result, rtol=0, atol=1e-5)
+
+
+def test_a_lut_is_saved_under_a_new_name_every_time(pack, harmonize, tmp_path, monkeypatch):
+    paths = pack["folder_paths"]
+    monkeypatch.setattr(paths, "get_output_directory", lambda: str(tmp_path), raising=False)
+    monkeypatch.setattr(
+        paths, "get_save_image_path", lambda prefix, folder: (folder, prefix, 1, "", prefix), raising=False
+    )
+    image, mask = picture(batch=2), square()
+    result, used = harmonize(image, mask)
+    saved = [pack["HDNetSaveLut"].execute(image, result, used, "shot", size)[0] for size in ("33", "65")]
+    assert [Path(path).name for path in saved] == ["shot_00001_.cube", "shot_00002_.cube"]
+    assert [len(Path(path).read_text("ascii").splitlines()) for path in saved] == [4 + 33**3, 4 + 65**3]
+    with pytest.raises(ValueError, match="one size"):
+        pack["HDNetSaveLut"].execute(picture(20, 20), result, used, "shot", "33")
+
+
 # What the user reads
 
 
@@ -237,9 +286,17 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "feather",
             "batch_mode",
             "foreground",
+            "lightness",
+            "colour",
+            "grow",
+            "blend_grow",
+            "blend_feather",
+            "objects",
         ],
         "HDNetCompare": ["before", "after", "layout", "position"],
         "HDNetExample": ["example"],
+        "HDNetForegroundLayer": ["image", "beneath", "mask"],
+        "HDNetSaveLut": ["before", "after", "mask", "filename_prefix", "size"],
     }
 
 
