@@ -11,9 +11,13 @@ from ..files.text import printable
 from .arguments import add_common_arguments, harmonizer_of, named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from .folder_jobs import Job
+
+    RunJob = Callable[[Job, Tensor, Tensor | None], Tensor]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "megapixels."
     )
     parser.add_argument("composites", metavar="COMPOSITES", type=Path, help="folder of pictures")
-    parser.add_argument("masks", metavar="MASKS", type=Path, help="folder of masks, white = the foreground to change")
+    parser.add_argument(
+        "masks",
+        metavar="MASKS",
+        type=Path,
+        nargs="?",
+        help="folder of masks, white = the part to change; may be left out with --guides",
+    )
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write into")
+    parser.add_argument(
+        "--guides",
+        metavar="DIR",
+        type=Path,
+        help="folder of guides, named like the pictures: light and colours are taken from them in place of the network",
+    )
     add_common_arguments(parser)
 
 
@@ -37,14 +53,17 @@ def run(args: argparse.Namespace) -> int:
 
     from .folder_jobs import check_folders, find_jobs, harmonize_folder
 
-    check_folders(args.composites, args.masks, args.output)
+    if args.masks is None and args.guides is None:
+        raise ValueError("Give a folder of MASKS, or --guides to take the light from.")
+    check_folders(args.composites, args.masks or args.composites, args.output)
     jobs = find_jobs(args.composites, args.masks, args.output)
-    harmonize = harmonizer_of(args)
     args.output.mkdir(parents=True, exist_ok=True)
 
-    def harmonize_job(job: Job, picture: Tensor, mask: Tensor) -> Tensor:
+    run_job = _by_guides(args) if args.guides else _by_network(args)
+
+    def harmonize_job(job: Job, picture: Tensor, mask: Tensor | None) -> Tensor:
         with named(job.composite):
-            return harmonize(picture, mask)
+            return run_job(job, picture, mask)
 
     failures = []
     with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", disable=None) as bar:
@@ -56,3 +75,28 @@ def run(args: argparse.Namespace) -> int:
     if failures:
         print(f"harmonize: {len(failures)} of {len(jobs)} pictures failed:", *failures, sep="\n", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _by_network(args: argparse.Namespace) -> RunJob:
+    harmonize = harmonizer_of(args)
+    return lambda job, picture, mask: harmonize(picture, mask)
+
+
+def _by_guides(args: argparse.Namespace) -> RunJob:
+    from ..files.names import Masks, pictures_in
+    from ..files.pictures import FORMATS, read_picture
+    from .guided import light_transfer_of
+
+    if not args.guides.is_dir():
+        raise ValueError(f"{args.guides}: there is no such folder.")
+    if args.output.resolve() == args.guides.resolve():
+        raise ValueError(f"{args.output}: this would overwrite the guides; name another folder to write into.")
+    guides, transfer = Masks(pictures_in(args.guides, FORMATS)), light_transfer_of(args)
+
+    def run_job(job: Job, picture: Tensor, mask: Tensor | None) -> Tensor:
+        path = guides.of(job.composite)
+        if path is None:
+            raise ValueError("it has no guide.")
+        return transfer(picture, read_picture(path)[0], mask)
+
+    return run_job

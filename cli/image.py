@@ -11,6 +11,7 @@ from .arguments import add_common_arguments, harmonizer_of, named
 
 if TYPE_CHECKING:
     from ..hdnet.harmonize.decision import Decision
+    from ..hdnet.harmonize.guide.comparison import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Pictures may have up to 128 megapixels, which take 6 GB of memory."
     )
     parser.add_argument("composite", metavar="COMPOSITE", type=Path, help="the picture with its pasted foreground")
-    parser.add_argument("mask", metavar="MASK", type=Path, help="white = the foreground to change")
+    parser.add_argument(
+        "mask", metavar="MASK", type=Path, nargs="?", help="white = the part to change; may be left out with --guide"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -43,6 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="white = the part that the foreground shall match (default: all the rest)",
     )
+    parser.add_argument(
+        "--guide",
+        metavar="F",
+        type=Path,
+        help="take light and colours from this picture of the same scene, such as one that a generative editor made of "
+        "COMPOSITE, in place of the network; of any size, it may be moved and zoomed by some percent",
+    )
+    parser.add_argument(
+        "--added-mask",
+        metavar="F",
+        type=Path,
+        help="with --guide: white = where what the guide added counts as well, such as a cast shadow",
+    )
+    parser.add_argument(
+        "--changed",
+        metavar="OUT",
+        type=Path,
+        help="with --guide: also write a mask of what the guide changed beside the light",
+    )
     parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the files given")
     add_common_arguments(parser)
 
@@ -52,7 +74,15 @@ def run(args: argparse.Namespace) -> int:
     from ..files.pictures import check_output, check_same_shape, join, read_mask, read_picture, save_picture
 
     check_output(args.output)
+    if args.mask is None and args.guide is None:
+        raise ValueError("Give a MASK, or a --guide to take the light from.")
+    if args.guide is None and (args.added_mask or args.changed):
+        raise ValueError("--added-mask and --changed go with --guide.")
+    if args.guide is not None and (args.background or args.reference_mask):
+        raise ValueError("--guide takes the place of --background and --reference-mask; leave them out.")
     _check_not_an_input(args)
+    if args.guide is not None:
+        return _by_guide(args)
     picture, info = read_picture(args.composite)
     mask = read_mask(args.mask)
     if args.mask.samefile(args.composite) and (picture.shape[-1] < 4 or picture[..., 3].min() == picture[..., 3].max()):
@@ -78,8 +108,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _by_guide(args: argparse.Namespace) -> int:
+    from ..files.pictures import check_output, read_picture, save_picture
+    from .guided import light_transfer_of, read_mask_of
+
+    if args.changed:
+        check_output(args.changed)
+    picture, info = read_picture(args.composite)
+    guide, _ = read_picture(args.guide)
+    mask, added = (read_mask_of(path, picture, args.composite) for path in (args.mask, args.added_mask))
+    transfer = light_transfer_of(args)
+    seen: dict[int, Comparison] = {}
+    result = transfer(picture, guide, mask, added=added, compared=seen.__setitem__)
+    save_picture(result, args.output, info)
+    if args.changed:
+        changed = seen[0].difference((picture.shape[1], picture.shape[2])) if seen else 0 * picture[0, ..., 0]
+        save_picture(changed[None], args.changed)
+    print(f"{printable(args.output)}: in the light of {printable(args.guide.name)}")
+    return 0
+
+
 def _check_not_an_input(args: argparse.Namespace) -> None:
-    given = [args.composite, args.mask, args.background, args.reference_mask]
+    given = [args.composite, args.mask, args.background, args.reference_mask, args.guide, args.added_mask]
     if args.overwrite or not args.output.exists():
         return
     if any(path and path.exists() and path.samefile(args.output) for path in given):

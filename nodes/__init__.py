@@ -7,6 +7,7 @@ from .example import HDNetExample
 from .harmonize_composite import HDNetHarmonizeComposite
 from .load_model import HDNetLoadModel
 from .model_folder import register_model_folder
+from .transfer_light import HDNetTransferLight
 
 
 class HarmonizeCompositeExtension(ComfyExtension):
@@ -19,4 +20,4 @@ class HarmonizeCompositeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes."""
         register_model_folder()  # older cores do not call on_load
-        return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample]
+        return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample, HDNetTransferLight]

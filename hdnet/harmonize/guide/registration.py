@@ -28,7 +28,12 @@ SCALE = 0.6  # of Cauchy's weights, in units of local contrast
 SETTLED = 0.01  # pixels that an iteration moves the corners, below which a level is done
 STIFFNESS = 1e-3  # pull against squeezing and shearing, where texture tells of shifts only
 LEAST_OVERLAP = 0.01  # share of the picture that a guide must show
-ALIKE = 0.1  # correlation of local contrast: of other pictures it is less
+ALIKE = 0.15  # correlation of local contrast: of other pictures it is less
+FLATTEST = 0.02  # mean local contrast of a picture that has nothing to register by
+UNRELATED = (
+    "The guide does not show the same scene as the image; give a picture that was made from this image, or limit "
+    "both to what they share by a mask."
+)
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,17 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
     Raises:
         ValueError: They do not show the same scene.
     """
-    device, sides = picture.device, (picture.shape[-2:], guide.shape[-2:])
-    identity = torch.eye(2, 3, dtype=torch.float64, device=device)
+    sides = picture.shape[-2:], guide.shape[-2:]
+    identity = torch.eye(2, 3, dtype=torch.float64, device=picture.device)
     if min(*sides[0], *sides[1]) < SMALLEST:
         return Registration(identity, None)
     lumas = [_luma(each) for each in (picture, guide)]
-    if min(float(local_contrast(each).abs().mean()) for each in lumas) < 0.02:
+    textured = [float(local_contrast(each).abs().mean()) > FLATTEST for each in lumas]
+    if not any(textured):
         return Registration(identity, None)
-    matrix, agreement = None, -1.0
+    if not all(textured):
+        raise ValueError(UNRELATED)
+    matrix = None
     for level in LEVELS:
         if level > LEVELS[0] and level**2 > lumas[0].numel():
             break
@@ -73,7 +81,10 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
         matrix = max(tried, key=lambda each: _agreement(one, other, weight, each)) if len(tried) > 1 else tried[0]
         if level <= JUDGED:
             judged = one, other, weight
-    return Registration(matrix, _agreement(*judged, matrix))
+    agreement = _agreement(*judged, matrix)
+    if agreement < ALIKE:
+        raise ValueError(UNRELATED)
+    return Registration(matrix, agreement)
 
 
 def warp(planes: Tensor, matrix: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
