@@ -87,7 +87,7 @@ def same_structure(picture: Tensor, guide: Tensor) -> Tensor:
     correlation = (product + LITTLE) / ((own + LITTLE) * (its + LITTLE)).sqrt()
     same = ((correlation - UNLIKE) / (LIKE - UNLIKE)).clamp(0, 1)
     # a flat place inside of what changed looks alike by itself
-    same = _widened(_narrowed(same, GAP), GAP)
+    same = _filled(_widened(_narrowed(same, GAP), GAP))
     same = _narrowed(_widened(same, SPECK), SPECK)
     return F.interpolate(same[None, None], size=(height, width), mode="bilinear")[0, 0]
 
@@ -99,6 +99,22 @@ def _widened(plane: Tensor, reach: int) -> Tensor:
 
 def _narrowed(plane: Tensor, reach: int) -> Tensor:
     return 1 - _widened(1 - plane, reach)
+
+
+def _filled(same: Tensor) -> Tensor:
+    """What is alike only where a way from the picture's border leads to it; morphological reconstruction, halved."""
+    small = F.max_pool2d(same[None, None], 2, ceil_mode=True)[0, 0]
+    reached = torch.zeros_like(small)
+    for edge in (reached, reached.T):
+        edge[0], edge[-1] = 1, 1
+    reached = torch.minimum(reached, small)
+    for _ in range(2 * sum(small.shape)):
+        wider = torch.minimum(_widened(reached, 1), small)
+        if torch.equal(wider, reached):
+            break
+        reached = wider
+    whole = reached.repeat_interleave(2, 0).repeat_interleave(2, 1)[: same.shape[0], : same.shape[1]]
+    return torch.minimum(same, whole)
 
 
 def _at(picture: Tensor, resolution: int) -> Tensor:

@@ -17,6 +17,7 @@ from ..resize import working_size
 from .comparison import Comparison, compare
 
 MARGIN = 15  # pixels of the comparison around what the guide changed, which do not vote
+SURE = (0.6, 0.95)  # likeness of structure, from which on a place votes, and votes in full
 ADDED_RESOLUTION = 384  # squared pixels at which what a guide added, such as a cast shadow, is known
 
 
@@ -126,7 +127,7 @@ def _statistics(seen: Comparison, mask: Tensor, resolution: int, doubt: bool = T
     vote = seen.shown.float()
     if doubt:
         least = -F.max_pool2d(-seen.same[None, None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
-        vote = vote * least.square()
+        vote = vote * ((least - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
     inside = F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
     vote = vote * inside
     share = small(vote[None])
