@@ -58,7 +58,8 @@ class LightTransfer:
             image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB. Alpha is carried through.
             guide: ``[B, h, w, 3 or 4]``, 0..1, the same scene in the light that is wanted; a shorter batch is repeated.
             mask: ``[B, H, W]`` in 0..1, 1 = the part to change; None for all of the image.
-            added: ``[B, H, W]`` in 0..1: there, what the guide added counts as well, such as a cast shadow.
+            added: ``[B, H, W]`` in 0..1: there, what the guide added counts as well, such as a cast shadow, inside of the
+                mask and outside of it.
             strength: 0 returns the image, 1 makes the change, 2 twice the change.
             feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
             consistency: As of :class:`.Harmonizer`.
@@ -85,23 +86,25 @@ class LightTransfer:
         count = max(len(frames), len(guide)) if len(image) == 1 else len(image)
         out = image.float().repeat(count // len(image), 1, 1, 1)
 
+        def weights(index: int) -> tuple[Tensor, Tensor | None]:
+            """How far one image is changed as the light alone says, and how far with what the guide added."""
+            weight = frames.mask_of(index)
+            also = None if extra is None else extra.mask_of(index)
+            return weight if also is None else weight * (1 - also), also
+
         def statistics() -> Iterator[ColourStatistics | None]:
             for index in range(count):
-                weight = frames.mask_of(index)
-                both = weight if extra is None else torch.maximum(weight, extra.mask_of(index))
+                weight, also = weights(index)
+                both = weight if also is None else weight + also
                 if bounding_box(both) is None:
                     yield None
                     continue
-                looked = None if mask is None else both
+                looked = None if mask is None else both.clamp(max=1)
                 seen = compare(image[index % len(image)], guide[index % len(guide)], looked, self.align)
                 if compared is not None:
                     compared(index, seen)
-                if extra is not None:
-                    _apply(
-                        _statistics(seen, extra.mask_of(index), ADDED_RESOLUTION, doubt=False),
-                        out[index],
-                        (extra.mask_of(index) * (1 - weight)) * strength,
-                    )
+                if also is not None and bounding_box(also) is not None:
+                    _apply(_statistics(seen, also, ADDED_RESOLUTION, doubt=False), out[index], also * strength)
                 yield None if bounding_box(weight) is None else _statistics(seen, weight, self.resolution)
 
         found = statistics()
@@ -111,7 +114,7 @@ class LightTransfer:
             found = smooth_statistics(found)
         for index, each in enumerate(found):
             if each is not None:
-                _apply(each, out[index], frames.mask_of(index) * strength, local=consistency != "uniform")
+                _apply(each, out[index], weights(index)[0] * strength, local=consistency != "uniform")
             if progress is not None:
                 progress(index + 1, count)
         return out
