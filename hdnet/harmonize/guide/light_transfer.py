@@ -58,8 +58,8 @@ class LightTransfer:
             image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB. Alpha is carried through.
             guide: ``[B, h, w, 3 or 4]``, 0..1, the same scene in the light that is wanted; a shorter batch is repeated.
             mask: ``[B, H, W]`` in 0..1, 1 = the part to change; None for all of the image.
-            added: ``[B, H, W]`` in 0..1: there, what the guide added counts as well, such as a cast shadow, inside of the
-                mask and outside of it.
+            added: ``[B, H, W]`` in 0..1: there, what the guide added counts as well, such as a cast shadow, inside
+                of the mask and outside of it.
             strength: 0 returns the image, 1 makes the change, 2 twice the change.
             feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
             consistency: As of :class:`.Harmonizer`.
