@@ -131,8 +131,8 @@ def _statistics(seen: Comparison, mask: Tensor, resolution: int, doubt: bool = T
     if doubt:
         least = -F.max_pool2d(-seen.same[None, None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
         vote = vote * ((least - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
-    inside = F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
-    vote = vote * inside
+    if mask.amin() < 1:
+        vote = vote * F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
     share = small(vote[None])
     # both by the same weights, so that no colour from beyond the mask is mixed in
     source, target = (small(each * vote) / share.clamp(min=1e-6) for each in (seen.picture, seen.guide))
