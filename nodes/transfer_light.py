@@ -14,8 +14,11 @@ RESOLUTIONS = ("64", "128", "256", "512")
 
 
 class HDNetTransferLight(io.ComfyNode):
+    """The light of a guide on the image's own pixels."""
+
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
+        """What ComfyUI shows of the node."""
         return io.Schema(
             node_id="HDNetTransferLight",
             display_name="Transfer Light",
@@ -109,17 +112,18 @@ class HDNetTransferLight(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        image,
-        guide,
-        strength,
-        feather,
-        invert_mask,
-        resolution="128",
-        batch_mode="auto",
-        align=True,
-        mask=None,
-        added_mask=None,
+        image: torch.Tensor,
+        guide: torch.Tensor,
+        strength: float,
+        feather: int,
+        invert_mask: bool,
+        resolution: str = "128",
+        batch_mode: str = "auto",
+        align: bool = True,
+        mask: torch.Tensor | None = None,
+        added_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
+        """Runs the node."""
         check_connected(image=image, guide=guide)
         if resolution not in RESOLUTIONS:
             raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
@@ -142,7 +146,8 @@ class HDNetTransferLight(io.ComfyNode):
             bar[0].update_absolute(done)
 
         result = LightTransfer(int(resolution), align)(
-            *(each.to(device) for each in (image, guide)),
+            image.to(device),
+            guide.to(device),
             None if mask is None else mask.to(device),
             added=None if added_mask is None else added_mask.to(device),
             strength=strength,

@@ -25,7 +25,6 @@ def reinhard(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
 
 def mkl(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Monge-Kantorovich linear map of mean and covariance (Pitié and Kokaram, 2007, Eq. 10)."""
-
     return _recolour(composite, foreground, lambda own, reference: linear_map(own[:, 0], reference[:, 0])[:, None])
 
 

@@ -58,7 +58,7 @@ def compare(image: Tensor, guide: Tensor, mask: Tensor | None = None, align: boo
         ValueError: The guide shows another scene, or nothing of the masked part.
     """
     picture, seen = _at(image, SEEN), _at(guide.to(image.device), SEEN)
-    size = picture.shape[-2:]
+    size = picture.shape[-2], picture.shape[-1]
     where = None if mask is None else F.interpolate(mask[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
     if align:
         registration = register(picture, seen, where)

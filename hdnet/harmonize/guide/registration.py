@@ -60,7 +60,7 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
     Raises:
         ValueError: They do not show the same scene.
     """
-    sides = picture.shape[-2:], guide.shape[-2:]
+    sides = (picture.shape[-2], picture.shape[-1]), (guide.shape[-2], guide.shape[-1])
     identity = torch.eye(2, 3, dtype=torch.float64, device=picture.device)
     if min(*sides[0], *sides[1]) < SMALLEST:
         return Registration(identity, None)
@@ -70,13 +70,13 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
         return Registration(identity, None)
     if not all(textured):
         raise ValueError(UNRELATED)
-    matrix = None
+    matrix, judged = identity, None
     for level in LEVELS:
         if level > LEVELS[0] and level**2 > lumas[0].numel():
             break
         one, other = (local_contrast(_at(each, level)) for each in lumas)
         weight = torch.ones_like(one) if where is None else _at(where, level)
-        starts = _starts(*sides, identity) if matrix is None else [matrix]
+        starts = _starts(*sides, identity) if judged is None else [matrix]
         tried = [_refined(one, other, weight, start) for start in starts]
         matrix = max(tried, key=lambda each: _agreement(one, other, weight, each)) if len(tried) > 1 else tried[0]
         if level <= JUDGED:
@@ -184,7 +184,7 @@ def _slopes(plane: Tensor) -> Tensor:
 
 def _agreement(one: Tensor, other: Tensor, weight: Tensor, matrix: Tensor) -> float:
     """Correlation of two planes where they overlap; -1 where they hardly do."""
-    warped, seen = warp(other[None], matrix, one.shape)
+    warped, seen = warp(other[None], matrix, (one.shape[0], one.shape[1]))
     weight = weight * seen
     if weight.sum() < LEAST_OVERLAP * seen.numel():
         return -1.0
