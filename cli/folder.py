@@ -57,9 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("Give a folder of MASKS, or --guides to take the light from.")
     check_folders(args.composites, args.masks or args.composites, args.output)
     jobs = find_jobs(args.composites, args.masks, args.output)
-    args.output.mkdir(parents=True, exist_ok=True)
-
     run_job = _by_guides(args) if args.guides else _by_network(args)
+    args.output.mkdir(parents=True, exist_ok=True)
 
     def harmonize_job(job: Job, picture: Tensor, mask: Tensor | None) -> Tensor:
         with named(job.composite):
