@@ -8,16 +8,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from comfy_api.latest import ComfyExtension
 
-    from .hdnet import Harmonizer, HDNet, HDNetConfig
+    from .hdnet import Harmonizer, HDNet, HDNetConfig, LightTransfer
     from .weights import load_network
 
     __version__: str
 
 WEB_DIRECTORY = "./web"
 
-_ROOMS = {"Harmonizer": ".hdnet", "HDNet": ".hdnet", "HDNetConfig": ".hdnet", "load_network": ".weights"}
+_ROOMS = {
+    "Harmonizer": ".hdnet",
+    "HDNet": ".hdnet",
+    "HDNetConfig": ".hdnet",
+    "LightTransfer": ".hdnet",
+    "load_network": ".weights",
+}
 
-__all__ = ["WEB_DIRECTORY", "HDNet", "HDNetConfig", "Harmonizer", "__version__", "comfy_entrypoint", "load_network"]
+__all__ = [
+    "WEB_DIRECTORY",
+    "HDNet",
+    "HDNetConfig",
+    "Harmonizer",
+    "LightTransfer",
+    "__version__",
+    "comfy_entrypoint",
+    "load_network",
+]
 
 
 def __getattr__(name: str) -> object:

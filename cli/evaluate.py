@@ -9,7 +9,7 @@ from ..files.text import printable
 from .arguments import count, resolution, strength
 
 PROTOCOLS = ("real-background", "composite-background")
-KINDS = ("camera", "pasted", "inpainted", "recoloured")
+KINDS = ("camera", "pasted", "inpainted", "recoloured", "guided")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=KINDS,
         help="judge as in use: composites of photographs at full size, without traces of the object beside the mask "
         "(camera: another camera and light; pasted: another object's colours), inpainted regions, or recoloured in "
-        "place; implies --size full, the protocol composite-background and --harmonious",
+        "place; guided: photographs in the light of damaged guides, without a network, with --split, --limit "
+        "and --report; implies --size full, the protocol composite-background and --harmonious",
     )
     parser.add_argument(
         "--split",
@@ -100,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: If an argument or the data set is wrong as a whole.
     """
+    if args.kind == "guided":
+        return _guided(args)
     from tqdm import tqdm
 
     from ..hdnet import Harmonizer
@@ -153,6 +156,24 @@ def run(args: argparse.Namespace) -> int:
         for failure in failures:
             print(f"  {printable(f'{failure.name}: {failure.reason}')}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _guided(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from ..training.data.photos import Photographs
+    from ..training.evaluation.guided import guided_cases
+    from ..training.evaluation.guided_report import evaluate_guided, guided_table, summarise_guided
+    from ..training.evaluation.report import write_json
+
+    cases = guided_cases(Photographs(args.root, args.split), args.limit or 24)
+    report = summarise_guided(
+        evaluate_guided(cases, lambda each: tqdm(each, total=len(cases), unit="picture", disable=None))
+    )
+    if args.report:
+        write_json(args.report, report)
+    print(guided_table(report))
+    return 0
 
 
 def _size(text: str) -> int | str:

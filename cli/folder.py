@@ -12,10 +12,14 @@ from . import editable
 from .arguments import add_common_arguments, harmonizer_of, named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from ..hdnet.harmonize.lut import LutFit
     from .folder_jobs import Job
+
+    RunJob = Callable[[Job, Tensor, Tensor | None], Tensor]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "megapixels."
     )
     parser.add_argument("composites", metavar="COMPOSITES", type=Path, help="folder of pictures")
-    parser.add_argument("masks", metavar="MASKS", type=Path, help="folder of masks, white = the foreground to change")
+    parser.add_argument(
+        "masks",
+        metavar="MASKS",
+        type=Path,
+        nargs="?",
+        help="folder of masks, white = the part to change; may be left out with --guides",
+    )
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write into")
     editable.add_lut_arguments(parser, editable.OF_A_SHOT)
+    parser.add_argument(
+        "--guides",
+        metavar="DIR",
+        type=Path,
+        help="folder of guides, named like the pictures: light and colours are taken from them in place of the network",
+    )
     add_common_arguments(parser)
 
 
@@ -40,16 +56,20 @@ def run(args: argparse.Namespace) -> int:
 
     from .folder_jobs import check_folders, find_jobs, harmonize_folder
 
-    check_folders(args.composites, args.masks, args.output)
+    if args.masks is None and args.guides is None:
+        raise ValueError("Give a folder of MASKS, or --guides to take the light from.")
+    if args.guides and args.lut:
+        raise ValueError("--lut writes what the network changed; leave --guides or --lut out.")
+    check_folders(args.composites, args.masks or args.composites, args.output)
     jobs = find_jobs(args.composites, args.masks, args.output)
     fit = _lut_fit(args)
-    harmonize = harmonizer_of(args)
+    run_job = _by_guides(args) if args.guides else _by_network(args)
     args.output.mkdir(parents=True, exist_ok=True)
 
-    def harmonize_job(job: Job, picture: Tensor, mask: Tensor) -> Tensor:
+    def harmonize_job(job: Job, picture: Tensor, mask: Tensor | None) -> Tensor:
         with named(job.composite):
-            result = harmonize(picture, mask)
-        if fit is not None:
+            result = run_job(job, picture, mask)
+        if fit is not None and mask is not None:
             fit.add(picture[0], result[0], editable.mask_in_use(args, picture, mask)[0])
         return result
 
@@ -75,3 +95,28 @@ def _lut_fit(args: argparse.Namespace) -> LutFit | None:
 
     check_cube(args.lut)
     return LutFit(args.lut_size)
+
+
+def _by_network(args: argparse.Namespace) -> RunJob:
+    harmonize = harmonizer_of(args)
+    return lambda job, picture, mask: harmonize(picture, mask)
+
+
+def _by_guides(args: argparse.Namespace) -> RunJob:
+    from ..files.names import Masks, pictures_in
+    from ..files.pictures import FORMATS, read_picture
+    from .guided import light_transfer_of
+
+    if not args.guides.is_dir():
+        raise ValueError(f"{args.guides}: there is no such folder.")
+    if args.output.resolve() == args.guides.resolve():
+        raise ValueError(f"{args.output}: this would overwrite the guides; name another folder to write into.")
+    guides, transfer = Masks(pictures_in(args.guides, FORMATS)), light_transfer_of(args)
+
+    def run_job(job: Job, picture: Tensor, mask: Tensor | None) -> Tensor:
+        path = guides.of(job.composite)
+        if path is None:
+            raise ValueError("it has no guide.")
+        return transfer(picture, read_picture(path)[0], mask)
+
+    return run_job

@@ -31,11 +31,13 @@ class Job:
         composite: The file to read.
         mask: Its mask, None if there is none.
         output: The file to write.
+        needs_mask: Whether it cannot be done without one.
     """
 
     composite: Path
     mask: Path | None
     output: Path
+    needs_mask: bool = True
 
 
 def check_folders(composites: Path, masks: Path, output: Path) -> None:
@@ -51,7 +53,7 @@ def check_folders(composites: Path, masks: Path, output: Path) -> None:
         raise ValueError(f"{output}: this would overwrite the pictures given; name another folder to write into.")
 
 
-def find_jobs(composites: Path, masks: Path, output: Path) -> list[Job]:
+def find_jobs(composites: Path, masks: Path | None, output: Path) -> list[Job]:
     """Finds the mask of each picture, see :class:`~.files.names.Masks`; in the order of names.
 
     Where both folders are one, NAME_mask or the like is the mask of the NAME beside it; no picture is its own mask.
@@ -59,6 +61,11 @@ def find_jobs(composites: Path, masks: Path, output: Path) -> list[Job]:
     Raises:
         ValueError: There is no picture, or no picture has a mask.
     """
+    if masks is None:
+        pictures = pictures_in(composites, FORMATS)
+        if not pictures:
+            raise ValueError(f"{composites}: there are no pictures ({' '.join(FORMATS)}) in this folder.")
+        return [Job(path, None, output / path.name, needs_mask=False) for path in pictures]
     one_folder = composites.samefile(masks)
     if one_folder:
         pictures, found = parted(pictures_in(composites, FORMATS))
@@ -77,13 +84,14 @@ def find_jobs(composites: Path, masks: Path, output: Path) -> list[Job]:
 
 
 def harmonize_folder(
-    jobs: Iterable[Job], harmonize: Callable[[Job, Tensor, Tensor], Tensor]
+    jobs: Iterable[Job], harmonize: Callable[[Job, Tensor, Tensor | None], Tensor]
 ) -> Iterator[tuple[Job, BaseException | None]]:
     """Harmonizes pictures, reading and writing beside the network.
 
     Args:
         jobs: What to do; see :func:`find_jobs`.
-        harmonize: Takes a job, its picture ``[1, H, W, C]`` and its mask ``[1, h, w]``; runs in the caller's thread.
+        harmonize: Takes a job, its picture ``[1, H, W, C]`` and its mask ``[1, h, w]`` or None; runs in
+            the caller's thread.
 
     Yields:
         Every job in order once its file is written, with what went wrong or None.
@@ -114,10 +122,12 @@ def _ahead(start: Callable[[Item], Future], items: Iterable[Item]) -> Iterator[t
     yield from waiting
 
 
-def _read(job: Job) -> tuple[Tensor, Tensor, PictureInfo]:
-    if job.mask is None:
+def _read(job: Job) -> tuple[Tensor, Tensor | None, PictureInfo]:
+    if job.mask is None and job.needs_mask:
         raise ValueError("it has no mask.")
     picture, info = read_picture(job.composite)
+    if job.mask is None:
+        return picture, None, info
     mask = read_mask(job.mask)
     check_same_shape(picture, job.composite, mask, job.mask)
     return picture, mask, info

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..hdnet.harmonize.decision import Decision
+    from ..hdnet.harmonize.guide.comparison import Comparison
 
 OPAQUE = (".jpg", ".jpeg", ".bmp")
 
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Pictures may have up to 128 megapixels, which take 6 GB of memory."
     )
     parser.add_argument("composite", metavar="COMPOSITE", type=Path, help="the picture with its pasted foreground")
-    parser.add_argument("mask", metavar="MASK", type=Path, help="white = the foreground to change")
+    parser.add_argument(
+        "mask", metavar="MASK", type=Path, nargs="?", help="white = the part to change; may be left out with --guide"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -65,6 +68,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "laid over COMPOSITE, or over the --background, it gives OUT",
     )
     editable.add_lut_arguments(parser, editable.OF_A_PICTURE)
+    parser.add_argument(
+        "--guide",
+        metavar="F",
+        type=Path,
+        help="take light and colours from this picture of the same scene, such as one that a generative editor made of "
+        "COMPOSITE, in place of the network; of any size, it may be moved and zoomed by some percent",
+    )
+    parser.add_argument(
+        "--added-mask",
+        metavar="F",
+        type=Path,
+        help="with --guide: white = where what the guide added counts as well, such as a cast shadow",
+    )
+    parser.add_argument(
+        "--changed",
+        metavar="OUT",
+        type=Path,
+        help="with --guide: also write a mask of what the guide changed beside the light",
+    )
     parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the files given")
     add_common_arguments(parser)
 
@@ -75,6 +97,15 @@ def run(args: argparse.Namespace) -> int:
     from ..files.pictures import check_output, check_same_shape, join, read_mask, read_picture, save_picture
 
     check_output(args.output)
+    if args.mask is None and args.guide is None:
+        raise ValueError("Give a MASK, or a --guide to take the light from.")
+    if args.guide is None and (args.added_mask or args.changed):
+        raise ValueError("--added-mask and --changed go with --guide.")
+    others = (args.background, args.reference_mask, args.more_masks, args.foreground_out, args.lut)
+    if args.guide is not None and any(others):
+        raise ValueError(
+            "--guide does not go with --background, --reference-mask, --more-masks, --foreground-out and --lut."
+        )
     if args.foreground_out:
         check_output(args.foreground_out)
         if args.foreground_out.suffix.lower() in OPAQUE:
@@ -82,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     if args.lut:
         check_cube(args.lut)
     _check_not_an_input(args)
+    if args.guide is not None:
+        return _by_guide(args)
     picture, info = read_picture(args.composite)
     mask = read_mask(args.mask)
     if args.mask.samefile(args.composite) and (picture.shape[-1] < 4 or picture[..., 3].min() == picture[..., 3].max()):
@@ -142,9 +175,30 @@ def _objects(args: argparse.Namespace, picture: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([fit_mask(each, (picture.shape[1], picture.shape[2])) for each in masks])
 
 
+def _by_guide(args: argparse.Namespace) -> int:
+    from ..files.pictures import check_output, read_picture, save_picture
+    from .guided import light_transfer_of, read_mask_of
+
+    if args.changed:
+        check_output(args.changed)
+    picture, info = read_picture(args.composite)
+    guide, _ = read_picture(args.guide)
+    mask, added = (read_mask_of(path, picture, args.composite) for path in (args.mask, args.added_mask))
+    transfer = light_transfer_of(args)
+    seen: dict[int, Comparison] = {}
+    result = transfer(picture, guide, mask, added=added, compared=seen.__setitem__)
+    save_picture(result, args.output, info)
+    if args.changed:
+        changed = seen[0].difference((picture.shape[1], picture.shape[2])) if seen else 0 * picture[0, ..., 0]
+        save_picture(changed[None], args.changed)
+    print(f"{printable(args.output)}: in the light of {printable(args.guide.name)}")
+    return 0
+
+
 def _check_not_an_input(args: argparse.Namespace) -> None:
-    given = [args.composite, args.mask, args.background, args.reference_mask, *args.more_masks]
-    for output in (args.output, args.foreground_out, args.lut):
+    given = [args.composite, args.mask, args.background, args.reference_mask]
+    given += [args.guide, args.added_mask, *args.more_masks]
+    for output in (args.output, args.foreground_out, args.lut, args.changed):
         if args.overwrite or not output or not output.exists():
             continue
         if any(path and path.exists() and path.samefile(output) for path in given):

@@ -9,6 +9,7 @@ from .harmonize_composite import HDNetHarmonizeComposite
 from .load_model import HDNetLoadModel
 from .model_folder import register_model_folder
 from .save_lut import HDNetSaveLut
+from .transfer_light import HDNetTransferLight
 
 
 class HarmonizeCompositeExtension(ComfyExtension):
@@ -21,4 +22,12 @@ class HarmonizeCompositeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes."""
         register_model_folder()  # older cores do not call on_load
-        return [HDNetHarmonizeComposite, HDNetLoadModel, HDNetCompare, HDNetExample, HDNetForegroundLayer, HDNetSaveLut]
+        return [
+            HDNetHarmonizeComposite,
+            HDNetLoadModel,
+            HDNetCompare,
+            HDNetExample,
+            HDNetForegroundLayer,
+            HDNetSaveLut,
+            HDNetTransferLight,
+        ]

@@ -15,6 +15,7 @@ EXAMPLES = {
     "inpainted": ("harmonize_demo_inpainted.jpg", "harmonize_demo_inpainted_mask.png"),
     "original of inpainted": ("harmonize_demo_original.jpg", None),
     "film": ("harmonize_demo_film.webp", "harmonize_demo_film_mask.webp"),
+    "guide": ("harmonize_demo_guide.jpg", None),
 }
 
 
@@ -35,7 +36,8 @@ class HDNetExample(io.ComfyNode):
                     options=list(EXAMPLES),
                     default="composite",
                     tooltip="composite: an astronaut pasted in front of a launch pad. inpainted: the same scene as "
-                    "it comes out of a VAE, and its original. film: 24 frames with noise and unsteady light.",
+                    "it comes out of a VAE, and its original. film: 24 frames with noise and unsteady light. guide: "
+                    "the composite in another light, soft and noisy.",
                 ),
             ],
             outputs=[

@@ -107,11 +107,11 @@ def check_frames(
     Raises:
         ValueError: A shape does not fit, a value is NaN or infinite, a mask leaves 0..1.
     """
-    _check_image(image, "image")
+    check_image(image, "image")
     mask = check_mask(mask)
     cut = None
     if background is not None:
-        _check_image(background, "background")
+        check_image(background, "background")
         if _was_cut_by_a_vae(image.shape[1:3], background.shape[1:3]):
             cut = (image.shape[1], image.shape[2])
             image, mask = _uncut(image, background), uncut_mask(mask, cut, background.shape[1:3])
@@ -143,7 +143,8 @@ def shaped(frames: Frames, grow: int, feather: float) -> Frames:
     return replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
 
 
-def _check_image(image: Tensor, name: str) -> None:
+def check_image(image: Tensor, name: str) -> None:
+    """Raises ValueError, in one sentence, where `[B, H, W, 3 or 4]` in 0..1 is something else."""
     if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[-1] not in (3, 4) or 0 in image.shape:
         shape = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise ValueError(f"The {name} must be a tensor [B, H, W, 3] or [B, H, W, 4], not {shape}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import comfyui_stand_in
 from harmonize_composite.hdnet.harmonize.drift import find_drift
 from node_inputs import picture, square
 
@@ -205,12 +206,12 @@ def test_a_wipe_may_stand_at_either_end(pack, position):
     assert wipe.shape == (1, 48, 64, 3)
 
 
-@pytest.mark.parametrize("example", ["composite", "inpainted", "original of inpainted", "film"])
+@pytest.mark.parametrize("example", ["composite", "inpainted", "original of inpainted", "film", "guide"])
 def test_every_example_is_there_with_a_mask_of_its_size(pack, example):
     image, mask = pack["HDNetExample"].execute(example)
     assert image.shape[:3] == mask.shape and 0 <= image.min() and image.max() <= 1
     assert (len(image) > 1) == (example == "film")
-    assert bool(mask.any()) == (example != "original of inpainted")
+    assert bool(mask.any()) == (example not in ("original of inpainted", "guide"))
 
 
 # Several objects
@@ -297,6 +298,18 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
         "HDNetExample": ["example"],
         "HDNetForegroundLayer": ["image", "beneath", "mask"],
         "HDNetSaveLut": ["before", "after", "mask", "filename_prefix", "size"],
+        "HDNetTransferLight": [
+            "image",
+            "guide",
+            "mask",
+            "added_mask",
+            "strength",
+            "feather",
+            "invert_mask",
+            "resolution",
+            "batch_mode",
+            "align",
+        ],
     }
 
 

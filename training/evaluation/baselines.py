@@ -25,15 +25,15 @@ def reinhard(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
 
 def mkl(composite: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Monge-Kantorovich linear map of mean and covariance (Pitié and Kokaram, 2007, Eq. 10)."""
+    return _recolour(composite, foreground, lambda own, reference: linear_map(own[:, 0], reference[:, 0])[:, None])
 
-    def transfer(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        source, target = own[:, 0], reference[:, 0]
-        root = _power(np.cov(source.T), 0.5)
-        back = _power(np.cov(source.T), -0.5)
-        linear = back @ _power(root @ np.cov(target.T) @ root, 0.5) @ back
-        return ((source - source.mean(0)) @ linear + target.mean(0))[:, None]
 
-    return _recolour(composite, foreground, transfer)
+def linear_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Colours `[N,3]` with the mean and covariance of other colours `[M,3]`; see `mkl`."""
+    root = _power(np.cov(source.T), 0.5)
+    back = _power(np.cov(source.T), -0.5)
+    linear = back @ _power(root @ np.cov(target.T) @ root, 0.5) @ back
+    return (source - source.mean(0)) @ linear + target.mean(0)
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:

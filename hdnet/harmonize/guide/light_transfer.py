@@ -1,0 +1,153 @@
+"""The light of a guide on one's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..colour_transfer import ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
+from ..consistency import looks_like_film, smooth_statistics
+from ..harmonizer import check_options
+from ..inputs import check_frames, check_image
+from ..masks import bounding_box, feather_mask
+from ..resize import working_size
+from .comparison import Comparison, compare
+
+MARGIN = 15  # pixels of the comparison around what the guide changed, which do not vote
+SURE = (0.6, 0.95)  # likeness of structure, from which on a place votes, and votes in full
+ADDED_RESOLUTION = 384  # squared pixels at which what a guide added, such as a cast shadow, is known
+
+
+class LightTransfer:
+    """Gives images the light and colours of a guide: another picture of the same scene, of any size.
+
+    The guide is registered with the image, and what it changed beside the light does not count. The change of colours
+    is taken at a low resolution, which blur and grain of the guide allow, and applied to the full-size image, so that
+    edges, texture and faces stay as they are.
+
+    Args:
+        resolution: The change is known at about this squared number of pixels, 64 to 4096. More follows finer shadows,
+            and more of the guide's own faults.
+        align: False for guides whose frame is exactly that of the image.
+    """
+
+    def __init__(self, resolution: int = 128, align: bool = True) -> None:
+        self.resolution = resolution
+        self.align = align
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Tensor,
+        guide: Tensor,
+        mask: Tensor | None = None,
+        *,
+        added: Tensor | None = None,
+        strength: float = 1.0,
+        feather: float = 0,
+        consistency: str = "per_frame",
+        progress: Callable[[int, int], None] | None = None,
+        compared: Callable[[int, Comparison], None] | None = None,
+    ) -> Tensor:
+        """Transfers the light.
+
+        Args:
+            image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB. Alpha is carried through.
+            guide: ``[B, h, w, 3 or 4]``, 0..1, the same scene in the light that is wanted; a shorter batch is repeated.
+            mask: ``[B, H, W]`` in 0..1, 1 = the part to change; None for all of the image.
+            added: ``[B, H, W]`` in 0..1: there, what the guide added counts as well, such as a cast shadow, inside
+                of the mask and outside of it.
+            strength: 0 returns the image, 1 makes the change, 2 twice the change.
+            feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
+            consistency: As of :class:`.Harmonizer`.
+            progress: Called with (images done, images in all) after each image; may raise to interrupt.
+            compared: Called with an image's index and what was seen beside its guide; its ``difference`` is a mask of
+                what the guide changed beside the light.
+
+        Returns:
+            float32 ``[B, H, W, 3 or 4]`` on the image's device; bit for bit the image where all masks are 0.
+
+        Raises:
+            ValueError: Shapes, values or options do not fit, or a guide shows another scene.
+        """
+        check_options(self.resolution, strength, consistency)
+        check_image(guide, "guide")
+        whole = image.new_ones(1, 1, 1) if mask is None else mask
+        frames = check_frames(image, whole)
+        extra = None if added is None else check_frames(image, added)
+        if feather:
+            masks = torch.cat([feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))])
+            frames = check_frames(image, masks)
+        if consistency == "auto":
+            consistency = "smooth" if looks_like_film(image, frames.mask) else "per_frame"
+        count = max(len(frames), len(guide)) if len(image) == 1 else len(image)
+        out = image.float().repeat(count // len(image), 1, 1, 1)
+
+        def weights(index: int) -> tuple[Tensor, Tensor | None]:
+            """How far one image is changed as the light alone says, and how far with what the guide added."""
+            weight = frames.mask_of(index)
+            also = None if extra is None else extra.mask_of(index)
+            return weight if also is None else weight * (1 - also), also
+
+        def statistics() -> Iterator[ColourStatistics | None]:
+            for index in range(count):
+                weight, also = weights(index)
+                both = weight if also is None else weight + also
+                if bounding_box(both) is None:
+                    yield None
+                    continue
+                looked = None if mask is None else both.clamp(max=1)
+                seen = compare(image[index % len(image)], guide[index % len(guide)], looked, self.align)
+                if compared is not None:
+                    compared(index, seen)
+                if also is not None and bounding_box(also) is not None:
+                    _apply(_statistics(seen, also, ADDED_RESOLUTION, doubt=False), out[index], also * strength)
+                yield None if bounding_box(weight) is None else _statistics(seen, weight, self.resolution)
+
+        found = statistics()
+        if consistency == "uniform":
+            found = _summed(list(found))
+        elif consistency == "smooth":
+            found = smooth_statistics(found)
+        for index, each in enumerate(found):
+            if each is not None:
+                _apply(each, out[index], weights(index)[0] * strength, local=consistency != "uniform")
+            if progress is not None:
+                progress(index + 1, count)
+        return out
+
+
+def _statistics(seen: Comparison, mask: Tensor, resolution: int, doubt: bool = True) -> ColourStatistics:
+    """Of the change from picture to guide at a low resolution, where the mask allows it."""
+    size = working_size(seen.picture.shape[-2:], resolution)
+
+    def small(planes: Tensor) -> Tensor:
+        return F.interpolate(planes[None], size=size, mode="bilinear", antialias=True)[0]
+
+    vote = seen.shown.float()
+    if doubt:
+        least = -F.max_pool2d(-seen.same[None, None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
+        vote = vote * ((least - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
+    if mask.amin() < 1:
+        vote = vote * F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
+    share = small(vote[None])
+    # both by the same weights, so that no colour from beyond the mask is mixed in
+    source, target = (small(each * vote) / share.clamp(min=1e-6) for each in (seen.picture, seen.guide))
+    return colour_statistics(source, target, share[0])
+
+
+def _apply(statistics: ColourStatistics, picture: Tensor, weight: Tensor, local: bool = True) -> None:
+    box = bounding_box(weight)
+    if box is not None:
+        apply_colour_change(fit_colour_change(statistics, local), picture, weight, box)
+
+
+def _summed(statistics: list[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
+    total = None
+    for each in statistics:
+        if each is not None:
+            total = each if total is None else total.add_(each)
+    yield from (None if each is None else total for each in statistics)
