@@ -112,7 +112,8 @@ def _by_region(
             for piece, kernel in zip(pieces[1:], background[1:]):
                 out.addmm_(piece, kernel[picture])
             if len(rows):
-                own = sum(piece.index_select(0, rows) @ kernel[picture] for piece, kernel in zip(pieces, foreground))
+                inner = [piece.index_select(0, rows) for piece in pieces]
+                own = _product(inner, [kernel[picture] for kernel in foreground])
                 own = own if offset is None else own + offset[picture]
                 out.index_copy_(0, rows, own)
     return result
