@@ -31,6 +31,7 @@ MAX_GROWTH = 6 / 255  # of the distance of a pixel on the rim to its neighbours'
 EXPLAINED = 0.01  # standard deviation of what the map leaves over, below which the rim may follow it further
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 TILE = 192  # a side, in pixels, of what is mapped at a time: it stays in the processor's cache
+DEVICE_TILE = 2048  # elsewhere: every tile waits for the device
 
 
 @dataclass
@@ -38,8 +39,8 @@ class ColourStatistics:
     """What a fit needs to know of a change.
 
     Attributes:
-        moments: ``[7, 7]`` float64, sums of (1, r, g, b, dr, dg, db) times themselves over the foreground, where d is
-            the change.
+        moments: ``[7, 7]`` float64 on the processor, sums of (1, r, g, b, dr, dg, db) times themselves over the
+            foreground, where d is the change.
         grid: ``[7, BINS, gh, gw]``, sums of (1, r, g, b, dr, dg, db) over cells of place and luma.
         extent: The picture's height and width in cells; the last ones may be cut.
     """
@@ -115,7 +116,7 @@ def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourS
     levels = _luma(source).clamp(0, 1) * (BINS - 1)
     grid = torch.stack([_sums(planes * _hat(levels, number)) for number in range(BINS)], 1)
     return ColourStatistics(
-        planes.flatten(1).double() @ values.flatten(1).double().T,
+        (planes.flatten(1).double() @ values.flatten(1).double().T).cpu(),
         grid,
         (weight.shape[0] / CELL, weight.shape[1] / CELL),
     )
@@ -166,12 +167,13 @@ def apply_colour_change(
     # from dark to bright: the first bin's offset, then what each adds to the one before
     offsets = change.offsets.transpose(0, 1)
     offsets = offsets.diff(dim=0, prepend=torch.zeros_like(offsets[:1]))
-    scratch = offsets.new_empty(3 * TILE, TILE)  # new memory for every tile would take longer than the arithmetic
-    for row in range(top, bottom, TILE):
-        rows = slice(row, min(row + TILE, bottom))
+    side = TILE if picture.device.type == "cpu" else min(DEVICE_TILE, max(bottom - top, right - left))
+    scratch = offsets.new_empty(3 * side, side)  # new memory for every tile would take longer than the arithmetic
+    for row in range(top, bottom, side):
+        rows = slice(row, min(row + side, bottom))
         down, cells_down = _interpolation(rows, height, change.extent[0], offsets.shape[2], offsets)
-        for column in range(left, right, TILE):
-            columns = slice(column, min(column + TILE, right))
+        for column in range(left, right, side):
+            columns = slice(column, min(column + side, right))
             share = weight[rows, columns]
             if share.amax() == 0:
                 continue
@@ -179,7 +181,7 @@ def apply_colour_change(
             colours = picture[rows, columns, :3].permute(2, 0, 1)
             before = colours.contiguous()
             levels = _luma(before).clamp_(0, 1).mul_(BINS - 1)
-            dark, bright = (int(each) for each in levels.aminmax())
+            dark, bright = (int(each) for each in torch.stack(levels.aminmax()).tolist())
             # linear interpolation between cells as two small matrix products, for the tile's range of luma only
             cells = offsets[: bright + 2, :, cells_down, cells_across]
             cells = down.mT @ torch.cat((cells[: dark + 1].sum(0, keepdim=True), cells[dark + 1 :]))
@@ -238,7 +240,6 @@ def _fit_matrix(moments: Tensor) -> tuple[Tensor, float]:
     The ridge is that variance. A map that leaves much over is trusted less: on a flat foreground such a rest is noise,
     and so would be the gains.
     """
-    moments = moments.to("cpu", torch.float64)  # tiny, and not every device has float64
     count = moments[0, 0]
     if count < 1e-6:
         return moments.new_zeros(3, 4), 0.0
@@ -267,9 +268,9 @@ def _noise(count: Tensor, left: Tensor, left_over: float) -> float:
         left: ``[3, BINS, gh, gw]``, sums of what the map leaves over.
         left_over: Its variance over the foreground, a channel.
     """
-    pixels, cells = float(count.sum()), int((count > 0.5).sum())
-    between = float((left.square() / count.clamp(min=0.5)).sum()) / 3
-    return max(left_over * pixels - between, 0.0) / max(pixels - cells, 1.0)
+    between = (left.square() / count.clamp(min=0.5)).sum()
+    pixels, cells, between = torch.stack((count.sum(), (count > 0.5).sum().to(between), between)).tolist()
+    return max(left_over * pixels - between / 3, 0.0) / max(pixels - cells, 1.0)
 
 
 def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:

@@ -273,20 +273,22 @@ def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple
 def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
     """One composite at the working size; why not, with a warning, where nothing can be done."""
     soft, inside, outside = shrink_separately(composite[..., :3], mask, size)
-    strongest = soft.amax()
-    if strongest == 0:
-        logger.warning("The mask of image %d is empty; the image stays as it is.", index)
-        return "empty"
     # a mask that is faint everywhere still marks its foreground
+    strongest = soft.amax()
     foreground = soft > 0.5 * strongest
     source = torch.where(foreground, inside, outside)
-    if float(source.amax() - source.amin()) < ONE_COLOUR:
-        return "one colour"
     allowed = frames.reference_of(index)
     if allowed is not None:
         allowed = shrink(allowed[..., None], size)[0] > 0.5
     reference = ~foreground if allowed is None else allowed & ~foreground
-    if reference.any():
+    known = strongest, source.amax() - source.amin(), reference.any()
+    marked, colours, compared = torch.stack([each.float() for each in known]).tolist()  # a device is waited for once
+    if not marked:
+        logger.warning("The mask of image %d is empty; the image stays as it is.", index)
+        return "empty"
+    if colours < ONE_COLOUR:
+        return "one colour"
+    if compared:
         return Work(source, foreground, reference if allowed is not None else None)
 
     if allowed is None:

@@ -149,9 +149,9 @@ def _filtered(values: Tensor, weights: list[float], axis: int) -> Tensor:
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:
     """``(top, bottom, left, right)`` of what is above 0 in ``[H, W]``, ends excluded; None if nothing is."""
-    rows = mask.amax(1).nonzero()
-    if len(rows) == 0:
+    rows = (mask.amax(1) != 0).tolist()
+    if True not in rows:
         return None
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = mask[top:bottom].amax(0).nonzero()
-    return top, bottom, int(columns[0]), int(columns[-1]) + 1
+    top, bottom = rows.index(True), len(rows) - rows[::-1].index(True)
+    columns = (mask[top:bottom].amax(0) != 0).tolist()
+    return top, bottom, columns.index(True), len(columns) - columns[::-1].index(True)

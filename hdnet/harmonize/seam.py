@@ -95,10 +95,10 @@ def seam_pairs(picture: Tensor, mask: Tensor) -> Tensor:
     inside, outside = mask >= INSIDE, mask <= OUTSIDE
     soft = ~(inside | outside)
     strip_in, strip_out = inside & _grow(~inside), outside & _grow(~outside)
-    count = int(strip_in.sum())
-    if count == 0 or not strip_out.any():
+    count, others, blended = torch.stack([each.sum() for each in (strip_in, strip_out, soft)]).tolist()
+    if count == 0 or others == 0:
         return none
-    width = float(soft.sum()) / count
+    width = blended / count
     if width > WIDEST_EDGE:
         return none
     sigma = 1 + 0.75 * width
@@ -114,7 +114,7 @@ def seam_pairs(picture: Tensor, mask: Tensor) -> Tensor:
     # beyond a soft edge the surroundings are compared with themselves
     beyond, beyond_weight = _along(outer, strip_far, sigma if strip_far is strip_out else 1.5 * sigma)
     known = strip_in & (torch.stack((own_weight, other_weight, beyond_weight)) > 1e-4).all(0)
-    pairs = torch.cat((own[:, known], other[:, known], beyond[:, known])).T
+    pairs = torch.cat((own, other, beyond))[:, known].T
     return pairs[:: -(-len(pairs) // MOST)] if len(pairs) else none
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .regions import Regions
-from .tokens import at_least_float32, strips, to_map, to_tokens, weighted_sums
+from .tokens import at_least_float32, positions, strips, to_map, to_tokens, weighted_sums
 
 HIDDEN = 4  # channels between the pooled features and the kernels; half of them for either kernel
 
@@ -105,15 +105,15 @@ def _by_region(
 ) -> Tensor:
     """Every position by the background's kernel, then those inside by the foreground's; strip by strip."""
     result = parts[0].new_empty(*inside.shape, foreground[0].shape[-1])
-    for picture, out in enumerate(result):
-        for start, end in strips(result[:1]):
-            pieces = [part[picture, start:end] for part in parts]
-            torch.mm(pieces[0], background[0][picture], out=out[start:end])
+    for start, end in strips(result[:1]):
+        for picture, rows in enumerate(positions(inside[:, start:end])):
+            pieces, out = [part[picture, start:end] for part in parts], result[picture, start:end]
+            torch.mm(pieces[0], background[0][picture], out=out)
             for piece, kernel in zip(pieces[1:], background[1:]):
-                out[start:end].addmm_(piece, kernel[picture])
-            rows = inside[picture, start:end].nonzero()[:, 0]
+                out.addmm_(piece, kernel[picture])
             if len(rows):
-                own = sum(piece.index_select(0, rows) @ kernel[picture] for piece, kernel in zip(pieces, foreground))
+                inner = [piece.index_select(0, rows) for piece in pieces]
+                own = _product(inner, [kernel[picture] for kernel in foreground])
                 own = own if offset is None else own + offset[picture]
-                out[start:end].index_copy_(0, rows, own)
+                out.index_copy_(0, rows, own)
     return result

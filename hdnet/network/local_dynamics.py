@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .regions import Regions
-from .tokens import at_least_float32, to_map, to_tokens
+from .tokens import at_least_float32, positions, to_map, to_tokens
 
 # Similarities are computed in blocks of at most this many queries and keys, so that memory does not
 # grow with the picture and a block stays in the processor's cache.
@@ -43,19 +43,17 @@ class LocalDynamics(nn.Module):
         """Returns ``[B, C, H, W]`` with new foreground features; a picture without background keeps its own."""
         with torch.autocast(features.device.type, enabled=False):  # shapes vary: plain float32 products
             tokens = at_least_float32(to_tokens(features))
-            rebuilt = [
-                self._rebuild(own, inside, outside, regions.valid_size[0] * regions.valid_size[1])
-                for own, inside, outside in zip(tokens, regions.foreground, regions.reference)
-            ]
+            count = regions.valid_size[0] * regions.valid_size[1]
+            places = zip(positions(regions.foreground), positions(regions.reference))
+            rebuilt = [self._rebuild(own, inside, outside, count) for own, (inside, outside) in zip(tokens, places)]
             tokens = torch.stack(rebuilt)
         return to_map(tokens, regions).to(features.dtype)
 
     def _rebuild(self, tokens: Tensor, inside: Tensor, outside: Tensor, count: int) -> Tensor:
-        """One picture: ``[N, C]`` features, ``[N]`` foreground and reference; ``count`` positions are no padding."""
-        positions = inside.nonzero()[:, 0]
-        if len(positions) == 0:
+        """One picture: ``[N, C]`` features, where foreground and reference are; ``count`` positions are no padding."""
+        if len(inside) == 0:
             return tokens
-        queries, keys = tokens[positions], tokens[outside.nonzero()[:, 0]]
+        queries, keys = tokens[inside], tokens[outside]
         if self.mode == "published":
             reference = _published_reference(queries, keys, others=count - len(queries))
         elif len(keys) == 0:
@@ -64,7 +62,7 @@ class LocalDynamics(nn.Module):
             reference = _nearest_mean(queries, keys, self.neighbours, self.similarity == "cosine")
         weight, bias = self.linear.weight.to(tokens.dtype), self.linear.bias.to(tokens.dtype)
         fused = F.linear(torch.cat((reference, queries), dim=1), weight, bias)
-        return tokens.index_copy(0, positions, fused)
+        return tokens.index_copy(0, inside, fused)
 
 
 def _nearest_mean(queries: Tensor, keys: Tensor, count: int, cosine: bool) -> Tensor:

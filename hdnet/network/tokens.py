@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from .regions import Regions
 
 STRIP = 1 << 18  # values of a strip for each thread: with what is made of them, they stay in its cache
+DEVICE_STRIP = 1 << 26  # elsewhere than on a processor: only memory matters
 
 
 def to_tokens(features: Tensor) -> Tensor:
@@ -40,6 +41,15 @@ def pad_edge(features: Tensor, regions: Regions) -> Tensor:
     return F.pad(features, (0, width - w, 0, height - h), mode="replicate")
 
 
+def positions(inside: Tensor) -> tuple[Tensor, ...]:
+    """Where each picture of ``[B, N]`` bool is true: B vectors of indices.
+
+    A device is waited for twice, however many pictures there are.
+    """
+    places = inside.nonzero()[:, 1]
+    return places.split(inside.sum(1).tolist())
+
+
 def at_least_float32(tokens: Tensor) -> Tensor:
     """The same values in a type that sums and statistics can be computed in."""
     return tokens.float() if tokens.dtype.itemsize < 4 else tokens
@@ -54,7 +64,8 @@ def weighted_sums(weights: Tensor, tokens: Tensor) -> Tensor:
 def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:
     """Ranges of positions of ``[B, N, C]`` to be worked on one after another; all at once where gradients are."""
     count = tokens.shape[1]
-    step = max(1, torch.get_num_threads() * STRIP // (tokens.shape[0] * tokens.shape[2]))
+    values = torch.get_num_threads() * STRIP if tokens.device.type == "cpu" else DEVICE_STRIP
+    step = max(1, values // (tokens.shape[0] * tokens.shape[2]))
     if torch.is_grad_enabled():
         step = count
     for start in range(0, count, step):
