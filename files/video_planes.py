@@ -108,7 +108,7 @@ class Planes:
         return box[0] // down, -(-box[1] // down), box[2] // across, -(-box[3] // across)
 
     def _spread(self, values: Tensor, shape: torch.Size) -> Tensor:
-        """Chroma samples repeated over their pixels: the reverse of the mean, so that nothing is lost there and back."""
+        """Chroma samples repeated over their pixels: the reverse of the mean, so nothing is lost."""
         down, across = self.step
         if down > 1:
             values = values.repeat_interleave(down, 0)

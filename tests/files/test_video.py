@@ -31,7 +31,12 @@ def write(path, pictures, form, sound=False):
 
 def read(path):
     with av.open(str(path)) as film:
-        return [frame.reformat(format=frame.format.name).to_ndarray() for frame in film.decode(video=0)]
+        return [luma(frame) for frame in film.decode(video=0)]
+
+
+def luma(frame):
+    plane, kind = frame.planes[0], np.uint16 if "10" in frame.format.name else np.uint8
+    return np.frombuffer(plane, kind).reshape(HEIGHT, -1)[:, :WIDTH].copy()
 
 
 def sound(path):
@@ -55,9 +60,8 @@ def test_outside_the_mask_samples_are_kept_and_sound_is_copied(tmp_path, form):
     for one, other in zip(before, after):
         outside = np.ones((HEIGHT, WIDTH), bool)
         outside[32:64, 48:112] = False
-        luma = (one[..., 0], other[..., 0]) if one.ndim == 3 else (one[:HEIGHT, :WIDTH], other[:HEIGHT, :WIDTH])
-        assert (luma[0] == luma[1])[outside].all()
-        assert (luma[0] != luma[1])[~outside].any()
+        assert (one == other)[outside].all()
+        assert (one != other)[~outside].any()
     assert sound(tmp_path / "out.mkv") == sound(tmp_path / "film.mkv") != b""
     assert sorted(each.name for each in tmp_path.iterdir()) == ["film.mkv", "mask.mkv", "out.mkv"]
 
