@@ -230,7 +230,7 @@ def write_film(
             for other in film.container.streams:
                 if other.type in ("audio", "subtitle") and other.codec_context.name in output.supported_codecs:
                     copies[other.index] = output.add_stream_from_template(other)
-            for number, masked in enumerate(chain((first,), frames)):
+            for masked in chain((first,), frames):
                 frame = masked.planes.frame
                 frame.pict_type = 0  # the encoder chooses its own key frames
                 output.mux(stream.encode(frame))

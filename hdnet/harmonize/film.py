@@ -43,7 +43,7 @@ class FilmFrame(Protocol):
     def change(self, apply: Callable[[Tensor, Tensor, tuple[int, int, int, int]], None]) -> None: ...
 
 
-Any_ = TypeVar("Any_", bound=FilmFrame)
+AnyFrame = TypeVar("AnyFrame", bound=FilmFrame)
 
 
 @dataclass
@@ -82,9 +82,9 @@ class FilmHarmonizer:
         self.shots = 0
 
     @torch.no_grad()
-    def __call__(self, frames: Iterable[Any_]) -> Iterator[Any_]:
+    def __call__(self, frames: Iterable[AnyFrame]) -> Iterator[AnyFrame]:
         """Yields the frames in order, changed; holds those of the next ``reach + asked`` seconds."""
-        shot: Shot[Any_] | None = None
+        shot: Shot[AnyFrame] | None = None
         for frame, starts in with_cuts(frames):
             if starts or shot is None:
                 if shot is not None:
@@ -208,17 +208,17 @@ class Shot:
         frame.change(apply)
 
 
-def with_cuts(frames: Iterable[Any_]) -> Iterator[tuple[Any_, bool]]:
+def with_cuts(frames: Iterable[AnyFrame]) -> Iterator[tuple[AnyFrame, bool]]:
     """Frames, each with whether a shot begins there; looks a few frames ahead.
 
     A cut differs from the frame before by far more than all its neighbours do: fast motion differs as much all along,
     and a flash twice.
     """
-    held: deque[tuple[Any_, float]] = deque()  # frames and how far each differs from the one before
+    held: deque[tuple[AnyFrame, float]] = deque()  # frames and how far each differs from the one before
     passed: deque[float] = deque(maxlen=NEARBY)
     last: Tensor | None = None
 
-    def first() -> tuple[Any_, bool]:
+    def first() -> tuple[AnyFrame, bool]:
         frame, own = held.popleft()
         others = [*passed, *(each for _, each in list(held)[:NEARBY])]
         passed.append(own)
