@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.text import printable
-from .arguments import add_common_arguments, device_of
+from .arguments import add_common_arguments
 
 if TYPE_CHECKING:
     from ..files.video import MaskedFrame
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from ..files.video import Film, masked_frames, write_film
     from ..hdnet import Harmonizer
     from ..hdnet.harmonize.film import FilmHarmonizer
+    from ..hdnet.network.device import choose_device
     from ..weights import load_network
 
     if args.feather:
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.mask.exists():
         raise ValueError(f"{args.mask}: there is no such file or folder.")
     film = Film(args.composite)
-    network = load_network(args.weights, device=device_of(args.device), precision=args.precision)
+    network = load_network(args.weights, device=choose_device(args.device), precision=args.precision)
     harmonize = FilmHarmonizer(Harmonizer(network), args.resolution, args.strength, args.foreground)
     done = 0
     before = signal.signal(signal.SIGTERM, _interrupt)
