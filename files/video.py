@@ -105,6 +105,7 @@ class Film:
                 yield frame
 
     def close(self) -> None:
+        """Closes the file."""
         self.container.close()
 
 

@@ -37,10 +37,21 @@ class FilmFrame(Protocol):
     seconds: float
     box: tuple[int, int, int, int] | None  # what the mask covers: top, bottom, left, right
 
-    def thumbnail(self) -> Tensor: ...  # [C, h, w], small
-    def colours(self) -> Tensor: ...  # [H, W, 3], all of it
-    def mask(self) -> Tensor: ...  # [H, W] float32, 0..1
-    def change(self, apply: Callable[[Tensor, Tensor, tuple[int, int, int, int]], None]) -> None: ...
+    def thumbnail(self) -> Tensor:
+        """``[C, h, w]``, small."""
+        ...
+
+    def colours(self) -> Tensor:
+        """``[H, W, 3]``, all of it."""
+        ...
+
+    def mask(self) -> Tensor:
+        """``[H, W]`` float32, 0..1."""
+        ...
+
+    def change(self, apply: Callable[[Tensor, Tensor, tuple[int, int, int, int]], None]) -> None:
+        """Lets ``apply`` change the picture by its mask inside the box."""
+        ...
 
 
 AnyFrame = TypeVar("AnyFrame", bound=FilmFrame)
@@ -116,6 +127,7 @@ class Shot:
         self.known: deque[Sample] = deque()  # without a knot yet
 
     def add(self, frame: FilmFrame) -> None:
+        """Takes the next frame, and looks at it where that is due."""
         self.waiting.append(frame)
         self.newest = frame.seconds
         appears = frame.box is not None and not self.had_mask
@@ -127,6 +139,7 @@ class Shot:
             self.known.append(sample)
 
     def ready(self, ended: bool = False) -> Iterator:
+        """Yields the frames whose change is known; all of them at the shot's end."""
         reach = self.film.reach
         while self.known and (ended or self.newest >= self.known[0].seconds + reach):
             sample = self.known.popleft()
