@@ -23,6 +23,7 @@ ROOT = PACKAGE.rpartition(".")[0]
 COMMANDS = {
     "image": "harmonize one picture",
     "folder": "harmonize a folder of pictures",
+    "video": "harmonize a film",
     "demo": "show what it does on a picture of its own",
     "weights": "list, inspect, convert, calibrate, fetch and package weights",
     "evaluate": "measure weights on pairs with ground truth",

@@ -1,0 +1,145 @@
+"""A decoded frame's samples, seen and changed as RGB, without a conversion of what stays.
+
+Only a change is converted and added to the samples, so what is not changed keeps its bits, whatever the format.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.video.format import VideoFormat
+
+BT601, BT709, BT2020, SMPTE240M = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593), (0.212, 0.087)
+WEIGHTS = {1: BT709, 5: BT601, 6: BT601, 7: SMPTE240M, 9: BT2020, 10: BT2020}  # (Kr, Kb) by ITU-T H.273's number
+HD = 720  # lines; from here on what is not tagged is BT.709, as players take it
+FULL_RANGE = 2
+CHROMA = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
+
+
+class Planes:
+    """The samples of one frame.
+
+    Args:
+        frame: Decoded; copied where its memory is the decoder's, converted where its samples are not in planes.
+    """
+
+    def __init__(self, frame: VideoFrame) -> None:
+        name = planar_name(frame.format)
+        if name != frame.format.name:
+            times, frame = (frame.pts, frame.time_base), frame.reformat(format=name)
+            frame.pts, frame.time_base = times
+        frame.make_writable()
+        self.frame = frame
+        form = frame.format
+        self.size = (frame.height, frame.width)
+        self.bits = form.components[0].bits
+        self.step = _chroma_step(form)  # pixels of a chroma sample, down and across
+        colours = [each for each in form.components if not each.is_alpha]
+        self.planes = [self._plane(each.plane) for each in colours]
+        alpha = [each for each in form.components if each.is_alpha]
+        self.alpha = self._plane(alpha[0].plane) if alpha else None
+        self.is_rgb = form.is_rgb
+        full = self.is_rgb or frame.color_range == FULL_RANGE or form.name.startswith("yuvj")
+        unit = 1 << (self.bits - 8)
+        self.most = (1 << self.bits) - 1
+        self.black, self.luma, self.chroma = (0, self.most, self.most) if full else (16 * unit, 219 * unit, 224 * unit)
+        self.kr, self.kb = WEIGHTS.get(int(frame.colorspace), BT709 if frame.height >= HD else BT601)
+
+    def _plane(self, number: int) -> np.ndarray:
+        plane = self.frame.planes[number]
+        kind = np.uint8 if self.bits == 8 else np.uint16
+        rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // np.dtype(kind).itemsize)
+        return rows[: plane.height, : plane.width]
+
+    def aligned(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """A box ``(top, bottom, left, right)`` grown to whole chroma samples."""
+        (down, across), (height, width) = self.step, self.size
+        top, bottom, left, right = box
+        return (
+            top // down * down,
+            min(height, -(-bottom // down) * down),
+            left // across * across,
+            min(width, -(-right // across) * across),
+        )
+
+    def colours(self, box: tuple[int, int, int, int]) -> Tensor:
+        """RGB ``[h, w, 3]`` float32, 0..1 but for what lies beyond black and white, of an aligned box."""
+        top, bottom, left, right = box
+        if self.is_rgb or len(self.planes) == 1:
+            found = [_part(each, box).sub_(self.black).div_(self.luma) for each in self.planes]
+            return torch.stack(found * (3 // len(found)), -1)
+        luma = _part(self.planes[0], box).sub_(self.black).div_(self.luma)
+        small = self._chroma_box(box)
+        blue, red = (_part(each, small).sub_(self.most // 2 + 1).div_(self.chroma) for each in self.planes[1:3])
+        red, blue = red * (2 * (1 - self.kr)), blue * (2 * (1 - self.kb))
+        green = (red * -self.kr - blue * self.kb) / (1 - self.kr - self.kb)
+        out = luma.new_empty(*luma.shape, 3)
+        for channel, added in enumerate((red, green, blue)):
+            torch.add(luma, self._spread(added, luma.shape), out=out[..., channel])
+        return out
+
+    def add(self, change: Tensor, box: tuple[int, int, int, int]) -> None:
+        """Adds a change ``[h, w, 3]`` of RGB inside an aligned box, rounded to the format's steps."""
+        if self.is_rgb:
+            for plane, part in zip(self.planes, change.unbind(-1)):
+                self._add(plane, part * self.luma, box)
+            return
+        red, green, blue = change.unbind(-1)
+        luma = self.kr * red + (1 - self.kr - self.kb) * green + self.kb * blue
+        self._add(self.planes[0], luma * self.luma, box)
+        if len(self.planes) > 1:
+            small = self._chroma_box(box)
+            for plane, part, weight in ((self.planes[1], blue, self.kb), (self.planes[2], red, self.kr)):
+                part = (part - luma) * (self.chroma / (2 * (1 - weight)))
+                self._add(plane, self._gathered(part), small)
+
+    def _add(self, plane: np.ndarray, change: Tensor, box: tuple[int, int, int, int]) -> None:
+        result = _part(plane, box).add_(change).round_().clamp_(0, self.most)
+        plane[box[0] : box[1], box[2] : box[3]] = result.numpy().astype(plane.dtype)
+
+    def _chroma_box(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        down, across = self.step
+        return box[0] // down, -(-box[1] // down), box[2] // across, -(-box[3] // across)
+
+    def _spread(self, values: Tensor, shape: torch.Size) -> Tensor:
+        """Chroma samples repeated over their pixels: the reverse of the mean, so nothing is lost."""
+        down, across = self.step
+        if down > 1:
+            values = values.repeat_interleave(down, 0)
+        if across > 1:
+            values = values.repeat_interleave(across, 1)
+        return values[: shape[0], : shape[1]]
+
+    def _gathered(self, values: Tensor) -> Tensor:
+        pooled = torch.nn.functional.avg_pool2d(values[None, None], self.step, ceil_mode=True)
+        return pooled[0, 0]
+
+
+def planar_name(form: VideoFormat) -> str:
+    """The name of the planar format, in the machine's order of bytes, that holds what ``form`` does."""
+    bits = form.components[0].bits if not form.has_palette else 8
+    ending = "" if bits <= 8 else f"{min(bits, 16)}le"
+    alpha = any(each.is_alpha for each in form.components)
+    if form.is_rgb or form.has_palette or form.is_bayer:
+        return f"gbr{'a' if alpha else ''}p{ending}"
+    if len(form.components) - alpha == 1 and not alpha:
+        return f"gray{ending}"
+    if form.name.startswith("yuvj"):
+        return form.name
+    return f"yuv{'a' if alpha else ''}{CHROMA[_chroma_step(form)]}p{ending}"
+
+
+def _chroma_step(form: VideoFormat) -> tuple[int, int]:
+    if form.is_rgb or len(form.components) < 3:
+        return 1, 1
+    return 64 // form.chroma_height(64), 64 // form.chroma_width(64)
+
+
+def _part(plane: np.ndarray, box: tuple[int, int, int, int]) -> Tensor:
+    return torch.from_numpy(plane[box[0] : box[1], box[2] : box[3]].astype(np.float32))
