@@ -42,8 +42,15 @@ def run(args: argparse.Namespace) -> int:
     from ..hdnet.network.device import choose_device
     from ..weights import load_network
 
-    if args.feather:
-        raise ValueError("A film's mask is not feathered yet; soften the mask itself.")
+    if (args.grow, args.feather, args.blend_grow, args.blend_feather, args.lightness, args.colour) != (
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+    ):
+        raise ValueError("Of a film, the mask is taken as it is and the change as a whole; change the mask itself.")
     given = (args.composite, args.mask)
     if args.output.exists() and any(each.exists() and each.samefile(args.output) for each in given):
         raise ValueError(f"{args.output}: this would overwrite a file given; name another.")

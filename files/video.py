@@ -96,6 +96,7 @@ class Film:
                 if packet.dts is not None and aside is not None:
                     aside(packet)
                 continue
+            frame: Any
             for frame in packet.decode():
                 turns = frame.rotation // 90 % 4
                 if turns:

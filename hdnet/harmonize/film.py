@@ -95,7 +95,7 @@ class FilmHarmonizer:
     @torch.no_grad()
     def __call__(self, frames: Iterable[AnyFrame]) -> Iterator[AnyFrame]:
         """Yields the frames in order, changed; holds those of the next ``reach + asked`` seconds."""
-        shot: Shot[AnyFrame] | None = None
+        shot: Shot | None = None
         for frame, starts in with_cuts(frames):
             if starts or shot is None:
                 if shot is not None:

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..resize import STRIDE
+from ..resize import STRIDE, working_size
+from .difference import find_difference, surroundings
 from .registration import Registration, blur, local_contrast, register, warp
 
 SEEN = 768  # squared pixels at which the pictures are registered and compared
 COMPARED = 256  # squared pixels at which structure is compared
 WINDOW = 3.0  # of those pixels, standard deviation of the window of a local correlation
 LIKE, UNLIKE = 0.5, 0.1  # correlation of structure: above, it is the same; below, it is another
+FEWEST = 0.7  # of the places that did not change: so many must have the same structure for it to tell anything
 LITTLE = 0.05  # of local contrast squared, that counts as none
 GAP = 10  # of those pixels: what lies between changed places no further apart has changed as well
 SPECK = 2  # of those pixels: half the width of what is too small to be a change
@@ -29,7 +31,8 @@ class Comparison:
         picture: ``[3, h, w]`` in 0..1, at about 768² pixels.
         guide: ``[3, h, w]`` in 0..1, the same places.
         shown: bool ``[h, w]``, what the guide shows.
-        same: ``[h, w]`` in 0..1: 1 where both have the same structure, 0 where the guide changed more than the light.
+        same: ``[h, w]`` in 0..1: 1 where both have the same structure and may vote on the light.
+        changed: ``[h, w]`` in 0..1, of fewer pixels: 1 where the guide shows something else, apart from its light.
         registration: How the guide lies over the picture.
     """
 
@@ -37,12 +40,12 @@ class Comparison:
     guide: Tensor
     shown: Tensor
     same: Tensor
+    changed: Tensor
     registration: Registration
 
     def difference(self, size: tuple[int, int]) -> Tensor:
         """A soft mask ``[H, W]`` of what the guide changed beside the light; 0 where it shows nothing."""
-        changed = ((1 - self.same) * self.shown)[None, None]
-        return F.interpolate(changed, size=size, mode="bilinear")[0, 0].clamp(0, 1)
+        return F.interpolate(self.changed[None, None], size=size, mode="bilinear")[0, 0].clamp(0, 1)
 
 
 def compare(image: Tensor, guide: Tensor, mask: Tensor | None = None, align: bool = True) -> Comparison:
@@ -67,8 +70,20 @@ def compare(image: Tensor, guide: Tensor, mask: Tensor | None = None, align: boo
     warped, shown = warp(seen, registration.matrix, size)
     if not (shown if where is None else shown & (where > 0)).any():
         raise ValueError("The guide shows nothing of what the mask marks; give a guide that does, or another mask.")
+    least = math.sqrt(min(image.shape[0] * image.shape[1], guide.shape[0] * guide.shape[1]))
+    changed = find_difference(*_smaller(picture, warped, shown, min(COMPARED, max(STRIDE, round(least / 2)))))
     same = same_structure(picture, warped)
-    return Comparison(picture, warped, shown, same, registration)
+    apart = F.interpolate(surroundings(changed)[None, None], size=size, mode="bilinear")[0, 0]
+    if ((same > LIKE) & shown).sum() < FEWEST * ((apart < LIKE) & shown).sum():
+        same = 1 - apart  # the guide has hardly any structure of its own, as after an upscaler's smear
+    return Comparison(picture, warped, shown, same, changed, registration)
+
+
+def _smaller(picture: Tensor, guide: Tensor, shown: Tensor, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
+    """All three at about resolution² pixels; at half the pixels of a guide, what an editor smears is no difference."""
+    planes = torch.cat((picture, guide, shown[None].to(picture)))[None]
+    planes = F.interpolate(planes, size=working_size(picture.shape[-2:], resolution), mode="area")[0]
+    return planes[:3], planes[3:6], planes[6] > 0.99
 
 
 def same_structure(picture: Tensor, guide: Tensor) -> Tensor:
