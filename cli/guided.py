@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import device_of
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,8 +14,9 @@ if TYPE_CHECKING:
 def light_transfer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     """The transfer of light with the options of the command line."""
     from ..hdnet import LightTransfer
+    from ..hdnet.network.device import choose_device
 
-    device = device_of(args.device)
+    device = choose_device(args.device)
 
     def transfer(picture: Tensor, guide: Tensor, mask: Tensor | None, **others: Any) -> Tensor:
         if mask is not None:

@@ -70,7 +70,8 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
         return Registration(identity, None)
     if not all(textured):
         raise ValueError(UNRELATED)
-    matrix, judged = identity, None
+    matrix = identity
+    judged: tuple[Tensor, Tensor, Tensor] | None = None
     for level in LEVELS:
         if level > LEVELS[0] and level**2 > lumas[0].numel():
             break
@@ -81,6 +82,7 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
         matrix = max(tried, key=lambda each: _agreement(one, other, weight, each)) if len(tried) > 1 else tried[0]
         if level <= JUDGED:
             judged = one, other, weight
+    assert judged is not None  # the first level always is
     agreement = _agreement(*judged, matrix)
     if agreement < ALIKE:
         raise ValueError(UNRELATED)
