@@ -96,8 +96,8 @@ class Film:
                 if packet.dts is not None and aside is not None:
                     aside(packet)
                 continue
-            frame: Any
-            for frame in packet.decode():
+            decoded: list[Any] = packet.decode()  # of a video stream: frames
+            for frame in decoded:
                 turns = frame.rotation // 90 % 4
                 if turns:
                     graph = graph or _turning(self.stream, turns)

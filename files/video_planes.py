@@ -52,7 +52,7 @@ class Planes:
         self.kr, self.kb = WEIGHTS.get(int(frame.colorspace), BT709 if frame.height >= HD else BT601)
 
     def _plane(self, number: int) -> np.ndarray:
-        plane: Any = self.frame.planes[number]  # a buffer
+        plane: Any = self.frame.planes[number]  # a buffer, of which PyAV's types say nothing
         kind = np.uint8 if self.bits == 8 else np.uint16
         rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // np.dtype(kind).itemsize)
         return rows[: plane.height, : plane.width]

@@ -83,11 +83,11 @@ def end_of(process):
 def train_and_die(options, folder, resume, at_step=None, while_writing=False):
     """Trains until SIGKILL: after `at_step` steps, or when a checkpoint is written but not yet in its place."""
     torch.set_num_threads(1)
-    step, save = loop.Run._step, loop.save_checkpoint
+    step, save = loop.Trainer._step, loop.save_checkpoint
 
-    def deadly_step(run, parts):
-        result = step(run, parts)
-        if at_step == run.progress.step:
+    def deadly_step(trainer, micro_batches):
+        result = step(trainer, micro_batches)
+        if at_step == trainer.progress.step:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
@@ -95,7 +95,7 @@ def train_and_die(options, folder, resume, at_step=None, while_writing=False):
         os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
         save(*arguments, **parts)
 
-    loop.Run._step = deadly_step
+    loop.Trainer._step = deadly_step
     if while_writing:
         loop.save_checkpoint = deadly_save
     train(options, folder, resume)
@@ -117,14 +117,14 @@ def train_as(process, processes, port, options, folder):
 def command_and_signal(arguments, number, at_step, output):
     """Runs the command line and lets a signal arrive in step `at_step`."""
     torch.set_num_threads(1)
-    step = loop.Run._step
+    step = loop.Trainer._step
 
-    def step_with_signal(run, parts):
-        if run.progress.step == at_step:
+    def step_with_signal(trainer, micro_batches):
+        if trainer.progress.step == at_step:
             os.kill(os.getpid(), number)
-        return step(run, parts)
+        return step(trainer, micro_batches)
 
-    loop.Run._step = step_with_signal
+    loop.Trainer._step = step_with_signal
     with open(output, "w") as file, contextlib.redirect_stdout(file):
         code = main(arguments)
     os._exit(code)

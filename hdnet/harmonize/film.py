@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -107,7 +107,7 @@ class FilmHarmonizer:
             yield from shot.ready(ended=True)
 
 
-class Shot:
+class Shot(Generic[AnyFrame]):
     """Frames between two cuts that are not done yet, and what is known of all.
 
     Args:
@@ -116,7 +116,7 @@ class Shot:
 
     def __init__(self, film: FilmHarmonizer) -> None:
         self.film = film
-        self.waiting: deque = deque()
+        self.waiting: deque[AnyFrame] = deque()
         self.samples: deque[Sample] = deque()
         self.knots: deque[tuple[float, ColourChange | None]] = deque()
         self.asked = -math.inf
@@ -126,7 +126,7 @@ class Shot:
         self.pairs: Tensor | None = None
         self.known: deque[Sample] = deque()  # without a knot yet
 
-    def add(self, frame: FilmFrame) -> None:
+    def add(self, frame: AnyFrame) -> None:
         """Takes the next frame, and looks at it where that is due."""
         self.waiting.append(frame)
         self.newest = frame.seconds
@@ -138,7 +138,7 @@ class Shot:
             self.samples.append(sample)
             self.known.append(sample)
 
-    def ready(self, ended: bool = False) -> Iterator:
+    def ready(self, ended: bool = False) -> Iterator[AnyFrame]:
         """Yields the frames whose change is known; all of them at the shot's end."""
         reach = self.film.reach
         while self.known and (ended or self.newest >= self.known[0].seconds + reach):

@@ -8,7 +8,7 @@ import pytest
 from harmonize_composite.files.training_images import PictureError
 from harmonize_composite.training.data.pairs import open_source
 from harmonize_composite.training.loop import train as loop
-from harmonize_composite.training.loop.objective import foreground_mse
+from harmonize_composite.training.loop.objective import training_loss
 from harmonize_composite.training.loop.train import TrainingError, train
 from harmonize_composite.weights import load_network
 from runs import checkpoint, write_small_photographs
@@ -21,11 +21,11 @@ def spoiled(monkeypatch):
     def spoil(steps):
         calls = iter(range(10**6))
 
-        def loss(harmonized, real, mask):
-            good = foreground_mse(harmonized, real, mask)
+        def loss(*arguments):
+            good = training_loss(*arguments)
             return good * float("nan") if next(calls) in steps else good
 
-        monkeypatch.setattr(loop, "foreground_mse", loss)
+        monkeypatch.setattr(loop, "training_loss", loss)
 
     return spoil
 

@@ -161,7 +161,7 @@ def find_pairs(root: str | Path, split: str = "test", subsets: Sequence[str] | N
         wanted = [(name, file) for name in folders for file in contents[name].composites()]
     else:
         wanted = _read_lists(root, lists["train" if hold_out else split], split, contents)
-    # Who trains also validates: what either list asks for in vain is told at once.
+    # Training reads both lists, so the files missing from either are reported together.
     checked = _read_lists(root, lists["val"], "val", contents) if split == "train" and lists["val"] else []
     if subsets is not None:
         wanted, checked = ([each for each in some if each[0] in subsets] for some in (wanted, checked))

@@ -165,7 +165,7 @@ class Photographs:
         if not inside.any():  # a thin object that vanished with the resizing
             return untouched
         image = untouched.real.astype(np.float32) / 255
-        # About half of all attempts are rejected; what resists twelve stays as it is.
+        # About half of all attempts are rejected; after twelve, the composite is the photograph itself.
         for _ in range(12):
             reference = self.reference(photo, rng)
             if reference is None:
@@ -303,7 +303,7 @@ def _names_of(root: Path, split: str, names: Set[str], masks: dict[str, list[Pat
         wanted = {row["id"] for row in rows if row["split"] == ("val" if split in HALVES else split)}
         groups = {row["id"]: row.get("group") or row["id"] for row in rows}
         return sorted(_half(wanted & names, split, masks, groups))
-    # Apart, so that what is held out has masks.
+    # Those with and those without masks are split apart, so that some of the held-out ones have masks.
     validation = held_out(masks, VALIDATION_SHARE) | held_out(names - masks.keys(), VALIDATION_SHARE)
     if split == "train":
         return sorted(names - validation)

@@ -18,8 +18,8 @@ from ...files.training_images import (
     read_rgb,
     save_image,
 )
+from .file_jobs import for_each
 from .iharmony4 import FOLDERS, SPLITS, Contents, find_lists, find_subsets
-from .parallel import for_each
 
 LARGEST = 16384  # pixels; beyond, a picture has more than any that is read
 

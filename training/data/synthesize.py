@@ -15,7 +15,7 @@ from PIL import Image
 
 from ...files.atomic import write_whole
 from ...files.training_images import PictureError, save_image
-from .parallel import for_each
+from .file_jobs import for_each
 from .photos import Photographs
 
 SUBSET = "Photographs"
@@ -70,7 +70,7 @@ def synthesize(
     total = sum(len(source) for source in sources.values())
     failures, left = [], pairs
     for number, (name, source) in enumerate(sources.items(), start=1):
-        # Something for every list where the pairs suffice.
+        # Every list gets at least one pair where there are enough.
         count = left if number == len(sources) else max(1, min(left - 1, round(pairs * len(source) / total)))
         left -= count
         jobs = _plan(source, count, [seed, number])
@@ -118,14 +118,14 @@ def _digest(sources: Iterable[Photographs]) -> str:
 class _Job:
     picture: str  # name of the photograph
     mask: int
-    again: int  # how often photograph and mask were used before
+    repetition: int  # how often photograph and mask were used before
     index: int  # of the photograph among those with masks
     seed: tuple[int, ...]
     lock: Lock  # held while writing what the pairs of a photograph share
 
     @property
     def name(self) -> str:
-        return f"{self.picture}_{self.mask + 1}_{self.again + 1}"
+        return f"{self.picture}_{self.mask + 1}_{self.repetition + 1}"
 
 
 def _plan(source: Photographs, count: int, seed: list[int]) -> list[_Job]:
@@ -136,9 +136,9 @@ def _plan(source: Photographs, count: int, seed: list[int]) -> list[_Job]:
     for number in range(count):
         index = int(order[number % len(order)])
         photo = source.with_masks[index]
-        again, mask = divmod(number // len(order), len(source.masks[photo]))
+        repetition, mask = divmod(number // len(order), len(source.masks[photo]))
         picture = source.pictures[photo].stem
-        jobs.append(_Job(picture, mask, again, index, (*seed, number), locks[index]))
+        jobs.append(_Job(picture, mask, repetition, index, (*seed, number), locks[index]))
     return jobs
 
 

@@ -6,7 +6,7 @@ models, VAEs and upscalers do to a picture. A method sees the photograph and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,7 @@ def coloured_lights(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         reach = rng.uniform(0.25, 0.8)
         spot = np.exp(-((y - down) ** 2 + (x - across) ** 2) / (2 * reach**2))
         warmth, tint = rng.normal(0, 0.35), rng.normal(0, 0.1)
-        field += spot[..., None] * rng.uniform(0.2, 1.5) * np.exp(_floats([warmth, tint, -warmth]))
+        field += spot[..., None] * rng.uniform(0.2, 1.5) * np.exp(np.array([warmth, tint, -warmth], np.float32))
     return _coded(_light(image) * field)
 
 
@@ -124,14 +124,14 @@ def tone_curve(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     curved = image ** np.exp(rng.normal(0, 0.3))
     curved = curved + rng.uniform(-0.15, 0.15) * np.sin(2 * np.pi * curved) / np.pi
     black, white = rng.uniform(0, 0.12), rng.uniform(0.8, 1)
-    return (black + (white - black) * curved).astype(np.float32)
+    return np.float32(black + (white - black) * curved)
 
 
 def colour_cast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another white balance, exposure and saturation, in linear light."""
     warmth, tint = rng.normal(0, 0.3), rng.normal(0, 0.12)
-    light = _light(image) * 2.0 ** rng.normal(0, 0.5) * np.exp(_floats([warmth, tint, -warmth]))
-    grey = light @ _floats([0.2126, 0.7152, 0.0722])
+    light = _light(image) * 2.0 ** rng.normal(0, 0.5) * np.exp(np.array([warmth, tint, -warmth], np.float32))
+    grey = light @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return _coded(grey[..., None] + rng.uniform(0.5, 1.4) * (light - grey[..., None]))
 
 
@@ -168,18 +168,19 @@ def damaged(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     blurred = cv2.GaussianBlur(picture, (0, 0), 0.4 / scale)  # against aliasing
     zoom = scale * (1 + rng.uniform(-0.01, 0.01) * (rng.random() < 0.7))
     shift = rng.uniform(-2.5, 2.5, 2) * (rng.random() < 0.7)
-    matrix = _floats([[zoom, 0, 0], [0, zoom, 0]])
-    middle = _floats([width / 2 - 0.5, height / 2 - 0.5])
-    matrix[:, 2] = _floats([size[1] / 2 - 0.5, size[0] / 2 - 0.5]) - zoom * middle + shift
+    matrix = np.array([[zoom, 0, 0], [0, zoom, 0]], np.float32)
+    middle = np.array([width / 2 - 0.5, height / 2 - 0.5], np.float32)
+    matrix[:, 2] = np.array([size[1] / 2 - 0.5, size[0] / 2 - 0.5], np.float32) - zoom * middle + shift
     guide = cv2.warpAffine(blurred, matrix, (size[1], size[0]), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     if rng.random() < 0.5:  # texture melts, edges stay
         guide = cv2.bilateralFilter(guide, 5, rng.uniform(0.05, 0.15), 2)
     guide = cv2.GaussianBlur(guide, (0, 0), rng.uniform(0.3, 1.6))
-    guide = guide + np.asarray(rng.normal(0, rng.uniform(0, 5) / 255, guide.shape), np.float32)
+    guide = guide + np.float32(rng.normal(0, rng.uniform(0, 5) / 255, guide.shape))
     if rng.random() < 0.6:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
         _, data = cv2.imencode(".jpg", _to_8bit(guide), quality)
-        guide = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32) / 255
+        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+        guide = decoded.astype(np.float32) / 255
     return guide.clip(0, 1)
 
 
@@ -200,10 +201,6 @@ def _cover(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def _read(photographs: Photographs, index: int) -> np.ndarray:
     return np.asarray(photographs.read(photographs.with_masks[index], np.random.default_rng(0))[0])
-
-
-def _floats(values: Sequence[object]) -> np.ndarray:
-    return np.asarray(values, np.float32)
 
 
 def _light(coded: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..sample import Source
 from ..synthesis.augment import Augmentation
 from ..synthesis.mixture import Mixture
 from .checkpoint import Progress
-from .interruption import leave_to_parent
+from .interruption import leave_signals_to_parent
 from .options import Options
 from .schedule import Schedule
 
@@ -52,6 +52,6 @@ def load_batches(
         num_workers=options.workers,
         prefetch_factor=PREFETCHED if options.workers else None,
         pin_memory=pin_memory,
-        worker_init_fn=leave_to_parent,
+        worker_init_fn=leave_signals_to_parent,
         generator=torch.Generator(),  # else it would draw from the global one
     )

@@ -15,13 +15,13 @@ class Interruption:
     """Notes Ctrl-C and SIGTERM while it lasts; a second one acts as usual.
 
     Attributes:
-        noted: Whether one has come.
+        requested: Whether one has come.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self.noted = False
+        self.requested = False
         self._before: dict = {}
 
     def __enter__(self) -> Interruption:
@@ -35,28 +35,28 @@ class Interruption:
         self._before = {}
 
     def _note(self, *_: object) -> None:
-        self.noted = True
+        self.requested = True
         self.__exit__()
 
 
-def leave_to_parent(_worker: int = 0) -> None:
+def leave_signals_to_parent(_worker: int = 0) -> None:
     """For processes that serve another one: that one decides when they end, and they end when it is gone.
 
     A signal to the whole group, as from a terminal or a service manager, reaches them too; without them the parent
     could not finish its step and write a checkpoint.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end_later)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, _exit_after_grace)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_later(*_: object) -> None:
+def _exit_after_grace(*_: object) -> None:
     timer = threading.Timer(GRACE, os._exit, (1,))
     timer.daemon = True
     timer.start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """Waits until the parent is gone, however it ended, and ends this process whatever it is doing."""
     parent = multiprocessing.parent_process()
     if parent is not None:

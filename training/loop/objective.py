@@ -35,6 +35,30 @@ def foreground_mse(harmonized: Tensor, real: Tensor, mask: Tensor, weights: Tens
     return (losses if weights is None else losses * weights).mean()
 
 
+def training_loss(
+    output: Tensor, composite: Tensor, mask: Tensor, real: Tensor, affine_share: float = 0.0, power: float = 0.0
+) -> Tensor:
+    """The loss of a batch: Eq. 1 of the output and of its affine part, mixed.
+
+    Args:
+        output: `[B, 3, H, W]`, the generator's.
+        composite: `[B, 3, H, W]` in -1..1.
+        mask: `[B, 1, H, W]` in 0..1, 1 = foreground.
+        real: `[B, 3, H, W]` in -1..1.
+        affine_share: Weight of the loss on `affine_part`, 0..1.
+        power: Of `emphasis`; 0 counts all images alike.
+
+    Returns:
+        A scalar, float32.
+    """
+    weights = emphasis(composite, real, mask, power) if power else None
+    loss = foreground_mse(blend(output, composite, mask), real, mask, weights)
+    if affine_share:
+        mapped = affine_part(output, composite, mask)
+        loss = torch.lerp(loss, foreground_mse(blend(mapped, composite, mask), real, mask, weights), affine_share)
+    return loss
+
+
 def emphasis(composite: Tensor, real: Tensor, mask: Tensor, power: float) -> Tensor:
     """Weights `[B]` that let pictures count more the further off their composites are, with a mean near 1.
 

@@ -48,7 +48,7 @@ class Stage:
     size: Annotated[tuple[Side, ...], Listed, Field(min_length=1)] = Field(
         default=(256,), description="side of the pictures in pixels; of several, each step takes the next"
     )
-    batch: Positive = Field(default=12, description="pictures a step, over all processes and accumulated parts")
+    batch: Positive = Field(default=12, description="pictures a step, over all processes and micro-batches")
     rate: Number = Field(default=1.0, description="factor to the learning rate")
 
 
@@ -127,7 +127,7 @@ class Options:
 
     device: Literal["auto", "cpu"] = Field(default="auto", description="auto or cpu")
     precision: Literal["no", "bf16", "fp16"] = Field(default="no", description="no (float32), bf16 or fp16")
-    accumulate: Positive = Field(default=1, description="parts that a batch is worked on in, to save memory")
+    accumulate: Positive = Field(default=1, description="micro-batches that a batch is divided into, to save memory")
     channels_last: Flag = Field(default=True, description="memory format; usually the faster one")
     compile: Flag = Field(default=False, description="torch.compile; the first steps of each size take minutes")
     workers: Count = Field(default=1, description="processes that read and augment pictures, for each training process")

@@ -15,8 +15,8 @@ from .checkpoint import Progress
 from .options import Options, to_toml
 
 
-class Window:
-    """The steps since scalars were last written."""
+class StepStatistics:
+    """Loss, gradient norm and speed of the steps since scalars were last logged."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
@@ -24,7 +24,7 @@ class Window:
         self.pictures, self.seconds = 0, 0.0
 
     def add(self, loss: Tensor, norm: Tensor, pictures: int, seconds: float) -> None:
-        """Takes a step in."""
+        """Adds a step."""
         self.losses.append(loss)
         self.norms.append(norm)
         self.pictures += pictures

@@ -44,14 +44,14 @@ from .cpu import exact_on_cpu, trains_on_cpu
 from .ema import update_average
 from .initial_network import initial_network
 from .interruption import Interruption
-from .objective import affine_part, blend, emphasis, foreground_mse
+from .objective import training_loss
 from .options import Options, to_toml
-from .record import Window, describe_weights, figures, progress_bar
+from .record import StepStatistics, describe_weights, figures, progress_bar
 from .schedule import Schedule
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 10  # steps in a row that may fail
+PATIENCE = 10  # steps in a row whose gradient may be not finite
 
 
 class TrainingError(RuntimeError):
@@ -75,13 +75,20 @@ def train(options: Options, folder: str | Path, resume: bool = False) -> bool:
         TrainingError: Gradients or weights are not finite.
     """
     with exact_on_cpu(), Interruption() as interruption:
-        run = Run(options, Path(folder), resume)
-        with disk_failures_explained(run.checkpoint, run.progress):
-            return run.go(interruption)
+        trainer = Trainer(options, Path(folder), resume)
+        with disk_failures_explained(trainer.checkpoint, trainer.progress):
+            return trainer.run(interruption)
 
 
-class Run:
-    """A run, as one of its processes sees it; see `train`."""
+class Trainer:
+    """A training run in one of its processes; see `train`.
+
+    Attributes:
+        network: The bare network, whose parameters are trained.
+        model: The same as Accelerate wraps it: mixed precision, and the exchange of gradients between processes.
+        ema: The moving average of the network's weights, which is validated and saved for use.
+        writer: TensorBoard's; only rank 0 has one, and only rank 0 writes files.
+    """
 
     def __init__(self, options: Options, folder: Path, resume: bool) -> None:
         self.checkpoint = folder / "checkpoint.pt"
@@ -92,12 +99,12 @@ class Run:
         self.accelerator = Accelerator(
             mixed_precision=options.precision,
             cpu=trains_on_cpu(options.device),
-            # a picture without foreground passes the local dynamics by
+            # images without foreground leave the local dynamics without a gradient
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         if options.precision == "fp16" and self.accelerator.device.type == "cpu":
             raise ValueError("precision=fp16 needs a GPU; on a CPU, use bf16 or no.")
-        share = self.accelerator.process_index, self.accelerator.num_processes
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         source = training_source(options)
         self.pictures = len(source)
         self.schedule = Schedule(options, self.pictures)
@@ -106,15 +113,17 @@ class Run:
                 f"{folder}: this run has done {self.progress.step} steps already, more than the {self.schedule.steps} "
                 "asked for; raise steps with --set, or use its weights.safetensors as they are."
             )
-        self.schedule.check_split(share[1])
+        self.schedule.check_split(processes)
         mixture = replace(chosen(Mixture, options), untouched=0.0)
-        self.validation = Validation(options.data, options.validation_pairs, options.validation_size, *share, mixture)
+        self.validation = Validation(
+            options.data, options.validation_pairs, options.validation_size, rank, processes, mixture
+        )
         on_gpu = self.accelerator.device.type == "cuda"
-        self.batches = load_batches(options, source, self.schedule, self.progress, *share, pin_memory=on_gpu)
+        self.batches = load_batches(options, source, self.schedule, self.progress, rank, processes, pin_memory=on_gpu)
         self._build(saved)
         if saved:
-            set_random_states(saved["random"][share[0] % len(saved["random"])])
-        self.writer = None
+            set_random_states(saved["random"][rank % len(saved["random"])])
+        self.writer: SummaryWriter | None = None
         if self.accelerator.is_main_process:
             remove_partial_files(folder)
             write_whole(folder / "options.toml", lambda file: file.write(to_toml(options).encode()))
@@ -125,46 +134,46 @@ class Run:
         self.memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
         network = initial_network(options, saved and saved["config"])
         network = network.to(accelerator.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.plain, self.average = network, copy.deepcopy(network).requires_grad_(False).eval()
+        self.network, self.ema = network, copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = torch.optim.Adam(network.parameters(), options.learning_rate, (options.beta1, options.beta2))
         if saved:
-            load_parts(saved, network=network, average=self.average, optimizer=optimizer)
+            load_parts(saved, network=network, average=self.ema, optimizer=optimizer)
         if options.compile:
             if network.local_dynamics is not None:  # its shapes differ from picture to picture
                 setattr(network.local_dynamics, "forward", torch.compiler.disable(network.local_dynamics.forward))  # noqa: B010
             network.compile(dynamic=False)
-        self.network, self.optimizer = accelerator.prepare(network, optimizer)
+        self.model, self.optimizer = accelerator.prepare(network, optimizer)
         if saved and saved["scaler"] and accelerator.scaler is not None:
             accelerator.scaler.load_state_dict(saved["scaler"])
 
-    def go(self, interruption: Interruption) -> bool:
+    def run(self, interruption: Interruption) -> bool:
         """Trains to the end, or until interrupted."""
         options, progress, steps = self.options, self.progress, self.schedule.steps
         started = time.monotonic() - progress.seconds
         self.composite = average(gather_object(self.validation.composite_scores()))
-        micro_batches, window = iter(self.batches), Window()
+        micro_batches, statistics = iter(self.batches), StepStatistics()
         stopped = False
         with self.writer or nullcontext(), progress_bar(steps, progress.step, shown=bool(self.writer)) as bar:
             if options.validation_pairs and progress.step == 0:
-                self._validate()  # what the first weights can do already
+                self._validate()  # the initial weights, for comparison
             while progress.step < steps and not stopped:
-                window.add(*self._step(micro_batches))
+                statistics.add(*self._step(micro_batches))
                 bar.update()
                 progress.seconds = time.monotonic() - started
                 step, last = progress.step, progress.step == steps
-                stopped = self._any(interruption.noted)
+                stopped = self._in_any_process(interruption.requested)
                 if step % options.log_every == 0 or last:
-                    self._log(window, bar)
-                    window = Window()
+                    self._log(statistics, bar)
+                    statistics = StepStatistics()
                 if options.validation_pairs and (step % options.validate_every == 0 or last):
                     self._validate()
                 if step % options.checkpoint_every == 0 or last or stopped:
                     self._save()
-        self._leave()
+        self._end_processes()
         return progress.step == steps
 
     def _step(self, micro_batches: Iterator[Batch]) -> tuple[Tensor, Tensor, int, float]:
-        """One step: its loss, the norm of its gradient, its pictures and seconds."""
+        """One optimizer step; returns its loss, the norm of its gradient, its images and seconds."""
         begun = time.monotonic()
         options, accelerator, progress = self.options, self.accelerator, self.progress
         for group in self.optimizer.param_groups:
@@ -172,16 +181,17 @@ class Run:
         total = torch.zeros((), device=accelerator.device)
         for left in reversed(range(options.accumulate)):
             composite, mask, real = self._to_device(next(micro_batches))
-            # processes exchange gradients once a step, after its last micro-batch
-            with accelerator.no_sync(self.network) if left else nullcontext():
-                output = self.network(composite, mask)
-                loss = self._loss(output, composite, mask, real) / options.accumulate
+            # gradients are reduced over the processes once a step, after its last micro-batch
+            with accelerator.no_sync(self.model) if left else nullcontext():
+                output = self.model(composite, mask)
+                loss = training_loss(output, composite, mask, real, options.affine_loss, options.emphasis)
+                loss = loss / options.accumulate
                 accelerator.backward(loss)
             total += loss.detach()
-        self.seen = composite[:1], mask[:1]
-        norm = accelerator.clip_grad_norm_(self.plain.parameters(), options.clip or math.inf)
+        self.last_input = composite[:1], mask[:1]
+        norm = accelerator.clip_grad_norm_(self.network.parameters(), options.clip or math.inf)
         finite = bool(norm.isfinite())
-        if finite or accelerator.scaler is not None:  # fp16: the scaler leaves the step out, and learns from it
+        if finite or accelerator.scaler is not None:  # fp16: the scaler skips the step and lowers its scale
             self.optimizer.step()
         self.optimizer.zero_grad()
         batch = self.schedule.stage(progress.step).batch
@@ -189,67 +199,55 @@ class Run:
         progress.position += batch
         if finite:
             self.failures = 0
-            update_average(self.average, self.plain, options.ema, progress.step)
+            update_average(self.ema, self.network, options.ema, progress.step)
         else:
-            self._fail()
+            self._count_failure()
         return total, norm, batch, time.monotonic() - begun
 
-    def _loss(self, output: Tensor, composite: Tensor, mask: Tensor, real: Tensor) -> Tensor:
-        options = self.options
-        weights = emphasis(composite, real, mask, options.emphasis) if options.emphasis else None
-        more = () if weights is None else (weights,)
-        loss = foreground_mse(blend(output, composite, mask), real, mask, *more)
-        if options.affine_loss:
-            mapped = affine_part(output, composite, mask)
-            loss = torch.lerp(
-                loss, foreground_mse(blend(mapped, composite, mask), real, mask, *more), options.affine_loss
-            )
-        return loss
-
     @torch.no_grad()
-    def _sound(self) -> bool:
-        """Whether the network still makes a picture of the one it saw last."""
-        return bool(self.plain.forward(*self.seen).isfinite().all())  # forward is never compiled
+    def _output_is_finite(self) -> bool:
+        """Whether the network's output for the image it saw last is finite."""
+        return bool(self.network.forward(*self.last_input).isfinite().all())  # forward is never compiled
 
     def _to_device(self, batch: Batch) -> list[Tensor]:
         device = self.accelerator.device
         return [each.to(device, non_blocking=True, memory_format=self.memory_format) for each in batch]
 
-    def _fail(self) -> None:
+    def _count_failure(self) -> None:
         self.progress.skipped += 1
         self.failures += 1
         if self.accelerator.scaler is None:
             log.warning("Step %d left out: its loss or gradient is not finite.", self.progress.step)
         if self.failures == PATIENCE:
-            self._give_up(f"{PATIENCE} steps in a row had a loss or gradient that is not finite")
+            self._abort(f"{PATIENCE} steps in a row had a loss or gradient that is not finite")
 
-    def _give_up(self, reason: str) -> None:
+    def _abort(self, reason: str) -> None:
         raise TrainingError(
             f"Training ends at step {self.progress.step}: {reason}. Try a lower learning_rate, clip=1 or "
             f"precision=no; {what_is_kept(self.checkpoint)}."
         )
 
-    def _any(self, here: bool) -> bool:
-        """Whether it is so in any process."""
+    def _in_any_process(self, here: bool) -> bool:
+        """Whether a condition holds in any of the processes."""
         if self.accelerator.num_processes == 1:
             return here
         return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device)))
 
-    def _log(self, window: Window, bar: tqdm) -> None:
-        loss, norm = self.accelerator.reduce(window.means(), "mean").tolist()
+    def _log(self, statistics: StepStatistics, bar: tqdm) -> None:
+        loss, norm = self.accelerator.reduce(statistics.means(), "mean").tolist()
         if not self.writer:
             return
         step = self.progress.step
         size, rate = self.schedule.size(step - 1), self.schedule.learning_rate(step - 1)
         scalars = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, "size": size}
-        for name, value in (scalars | {"pictures_per_second": window.speed}).items():
+        for name, value in (scalars | {"pictures_per_second": statistics.speed}).items():
             self.writer.add_scalar(f"training/{name}", value, step)
-        bar.set_postfix_str(f"loss {loss:.4f}, {size} px, {window.speed:.1f} pictures/s")
+        bar.set_postfix_str(f"loss {loss:.4f}, {size} px, {statistics.speed:.1f} pictures/s")
 
     def _validate(self) -> None:
         """Measures the moving average and keeps it where it is the best so far."""
         progress, pairs = self.progress, self.validation
-        scores = average(gather_object(pairs.scores(self.average)))
+        scores = average(gather_object(pairs.scores(self.ema)))
         progress.fmse, progress.psnr = scores.fmse, scores.psnr
         better = scores.fmse < progress.best
         progress.best = min(progress.best, scores.fmse)
@@ -258,39 +256,39 @@ class Run:
         for name in ("fmse", "psnr", "mse"):
             self.writer.add_scalar(f"validation/{name}", getattr(scores, name), progress.step)
         if pairs.pairs:
-            grid = pairs.picture_grid(self.average)
+            grid = pairs.picture_grid(self.ema)
             self.writer.add_image("composite, mask, result, real", grid, progress.step, dataformats="HWC")
         log.info("Step %d: %s.", progress.step, figures(progress, self.composite))
         if better:
-            save_network(self.average, self.folder / "best.safetensors", self._facts())
+            save_network(self.ema, self.folder / "best.safetensors", self._metadata())
 
     def _save(self) -> None:
         """Writes the checkpoint and the weights."""
-        if self._any(not self._sound()):
-            self._give_up("the network's output is no longer finite")
+        if self._in_any_process(not self._output_is_finite()):
+            self._abort("the network's output is no longer finite")
         states = gather_object([random_states()])
         if not self.writer:
             return
         save_checkpoint(
             self.checkpoint,
             self.progress,
-            config=asdict(self.plain.config),
-            network=self.plain.state_dict(),
-            average=self.average.state_dict(),
+            config=asdict(self.network.config),
+            network=self.network.state_dict(),
+            average=self.ema.state_dict(),
             optimizer=self.optimizer.state_dict(),
             scaler=self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
             random=states,
         )
-        save_network(self.average, self.folder / "weights.safetensors", self._facts())
+        save_network(self.ema, self.folder / "weights.safetensors", self._metadata())
 
-    def _leave(self) -> None:
-        """Ends the group of processes."""
+    def _end_processes(self) -> None:
+        """Destroys the process group."""
         if self.accelerator.num_processes > 1:
-            # Gloo's threads need Python's lock to free what they sent last. The end of the group holds that lock and
-            # waits for them: forever, unless they were done before.
+            # Deadlock: Gloo's threads need the GIL to free the buffers they sent last, and destroying the process group
+            # waits for those threads while it holds the GIL. So they get time to finish first.
             time.sleep(0.5)
         self.accelerator.end_training()
 
-    def _facts(self) -> dict[str, str]:
+    def _metadata(self) -> dict[str, str]:
         device = f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
         return describe_weights(self.options, self.progress, self.pictures, self.composite, device)

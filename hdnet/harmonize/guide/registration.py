@@ -82,7 +82,7 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
         matrix = max(tried, key=lambda each: _agreement(one, other, weight, each)) if len(tried) > 1 else tried[0]
         if level <= JUDGED:
             judged = one, other, weight
-    assert judged is not None  # the coarsest level is always looked at
+    assert judged is not None  # the first level always is
     agreement = _agreement(*judged, matrix)
     if agreement < ALIKE:
         raise ValueError(UNRELATED)
