@@ -48,6 +48,9 @@ class Planes:
         full = self.is_rgb or frame.color_range == FULL_RANGE or form.name.startswith("yuvj")
         unit = 1 << (self.bits - 8)
         self.most = (1 << self.bits) - 1
+        self.black: int
+        self.luma: int
+        self.chroma: int
         self.black, self.luma, self.chroma = (0, self.most, self.most) if full else (16 * unit, 219 * unit, 224 * unit)
         self.kr, self.kb = WEIGHTS.get(int(frame.colorspace), BT709 if frame.height >= HD else BT601)
 
