@@ -48,8 +48,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite",
             file="hdnet_lite.safetensors",
-            size=2618348,
-            sha256="abcc8cf31cfc9151257004b5ce8aa5cfe811960cc620ea706cc102196990d80f",
+            size=2618388,
+            sha256="773c1d8a12db37c27464c489c979f8f178238b1c0ea368ee33ffc5655bf7e834",
             architecture="hdnet-lite",
             licence="MIT",
             paper=PAPER,
@@ -58,8 +58,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite-scene",
             file="hdnet_lite_scene.safetensors",
-            size=2997908,
-            sha256="6c5e4062828a85831ed06e742a73a8ae6d01b7c4382f8d4c81f953ffa1e6e214",
+            size=2998124,
+            sha256="9c4d290c4609dec7688e72e619426834360b8b28470f4d498033b3a491eee82a",
             architecture="hdnet-lite",
             licence="MIT",
             paper=PAPER,
