@@ -80,6 +80,7 @@ def test_the_nodes_are_there_under_their_names(definitions):
         "HDNetExample": "Example for Harmonize Composite",
         "HDNetForegroundLayer": "Foreground as Layer",
         "HDNetSaveLut": "Save Change as LUT",
+        "HDNetTransferLight": "Transfer Light",
     }
 
 
@@ -199,6 +200,24 @@ def test_a_mask_of_another_size_is_fitted(server):
     extra = {"5": {"class_type": "LoadImageMask", "inputs": {"image": "small.png", "channel": "red"}}}
     (picture,) = saved(server, server.run(prompt(extra=extra, mask=["5", 0])))
     assert picture.shape == (512, 768, 3)
+
+
+def test_the_change_is_saved_as_a_table_and_the_foreground_as_a_layer(server):
+    lut = {"before": ["1", 0], "after": ["2", 0], "mask": ["2", 1], "filename_prefix": "grade/shot", "size": "33"}
+    layer = {"image": ["2", 0], "beneath": ["1", 0], "mask": ["2", 1]}
+    extra = {
+        "5": {"class_type": "HDNetSaveLut", "inputs": lut},
+        "6": {"class_type": "HDNetForegroundLayer", "inputs": layer},
+        "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "layer"}},
+    }
+    result = server.run(prompt(extra=extra, foreground="pasted"))
+    (table,) = (server.base / "output" / "grade").glob("shot*.cube")
+    assert len([row for row in table.read_text("ascii").splitlines() if row[:1].isdigit()]) == 33**3
+    (picture,) = saved(server, result)
+    (cut,) = saved(server, result, "7")
+    share = cut[..., 3:] / 255
+    laid = cut[..., :3] * share + demo("harmonize_demo_composite.png") * (1 - share)
+    assert np.abs(laid - picture).max() <= 2  # of rounding
 
 
 # Only what has to run
