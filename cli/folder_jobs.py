@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..files.names import Masks, parted, pictures_in
-from ..files.pictures import FORMATS, PictureInfo, check_same_shape, read_mask, read_picture, save_picture
+from ..files.pictures import FORMATS, PictureInfo, read_mask_of, read_picture, save_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,9 +128,7 @@ def _read(job: Job) -> tuple[Tensor, Tensor | None, PictureInfo]:
     picture, info = read_picture(job.composite)
     if job.mask is None:
         return picture, None, info
-    mask = read_mask(job.mask)
-    check_same_shape(picture, job.composite, mask, job.mask)
-    return picture, mask, info
+    return picture, read_mask_of(picture, job.composite, job.mask), info
 
 
 def _failed(error: Exception) -> Future:

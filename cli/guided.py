@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,14 +30,3 @@ def light_transfer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
         return result.cpu()
 
     return transfer
-
-
-def read_mask_of(path: Path | None, picture: Tensor, named: Path) -> Tensor | None:
-    """A mask from a file, checked against its picture `[1, H, W, C]`; None where there is no file."""
-    from ..files.pictures import check_same_shape, read_mask
-
-    if path is None:
-        return None
-    mask = read_mask(path)
-    check_same_shape(picture, named, mask, path)
-    return mask

@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Harmonizes one picture."""
     from ..files.cube import check_cube
-    from ..files.pictures import check_output, check_same_shape, join, read_mask, read_picture, save_picture
+    from ..files.pictures import check_output, join, read_mask_of, read_picture, save_picture
 
     check_output(args.output)
     if args.mask is None and args.guide is None:
@@ -116,10 +116,9 @@ def run(args: argparse.Namespace) -> int:
     if args.guide is not None:
         return _by_guide(args)
     picture, info = read_picture(args.composite)
-    mask = read_mask(args.mask)
+    mask = read_mask_of(picture, args.composite, args.mask)
     if args.mask.samefile(args.composite) and (picture.shape[-1] < 4 or picture[..., 3].min() == picture[..., 3].max()):
         raise ValueError(f"{args.mask}: without transparency a picture is not its own mask; give a mask.")
-    check_same_shape(picture, args.composite, mask, args.mask)
     if args.more_masks:
         mask = _objects(args, picture, mask)
     background = reference = None
@@ -127,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
         background, below = read_picture(args.background)
         picture, background, info = join(picture, info, background, below)
     if args.reference_mask:
-        reference = read_mask(args.reference_mask)
-        check_same_shape(picture, args.composite, reference, args.reference_mask)
+        reference = read_mask_of(picture, args.composite, args.reference_mask)
         if not reference.any():
             raise ValueError(f"{args.reference_mask}: this reference mask is black; it must be white somewhere.")
     harmonize = harmonizer_of(args)
@@ -165,25 +163,23 @@ def _objects(args: argparse.Namespace, picture: Tensor, mask: Tensor) -> Tensor:
     """The masks of all objects at the picture's size, `[M, H, W]`."""
     import torch
 
-    from ..files.pictures import check_same_shape, read_mask
+    from ..files.pictures import read_mask_of
     from ..hdnet.harmonize.masks import fit_mask
 
-    masks = [mask]
-    for path in args.more_masks:
-        masks.append(read_mask(path))
-        check_same_shape(picture, args.composite, masks[-1], path)
+    masks = [mask, *(read_mask_of(picture, args.composite, path) for path in args.more_masks)]
     return torch.cat([fit_mask(each, (picture.shape[1], picture.shape[2])) for each in masks])
 
 
 def _by_guide(args: argparse.Namespace) -> int:
-    from ..files.pictures import check_output, read_picture, save_picture
-    from .guided import light_transfer_of, read_mask_of
+    from ..files.pictures import check_output, read_mask_of, read_picture, save_picture
+    from .guided import light_transfer_of
 
     if args.changed:
         check_output(args.changed)
     picture, info = read_picture(args.composite)
     guide, _ = read_picture(args.guide)
-    mask, added = (read_mask_of(path, picture, args.composite) for path in (args.mask, args.added_mask))
+    given = (args.mask, args.added_mask)
+    mask, added = (read_mask_of(picture, args.composite, path) if path else None for path in given)
     transfer = light_transfer_of(args)
     seen: dict[int, Comparison] = {}
     result = transfer(picture, guide, mask, added=added, compared=seen.__setitem__)

@@ -29,9 +29,9 @@ __all__ = [
     "PictureError",
     "PictureInfo",
     "check_output",
-    "check_same_shape",
     "join",
     "read_mask",
+    "read_mask_of",
     "read_picture",
     "save_picture",
 ]
@@ -205,13 +205,19 @@ def check_output(path: str | Path) -> None:
         raise PictureError(f"{path}: no permission to write into the folder {path.parent}.")
 
 
-def check_same_shape(picture: Tensor, picture_name: Path, mask: Tensor, mask_name: Path) -> None:
-    """Raises ValueError where a mask differs from its picture by more than mere scale."""
+def read_mask_of(picture: Tensor, picture_name: Path, path: Path) -> Tensor:
+    """Reads the mask of a picture ``[1, H, W, C]``, ``[1, h, w]`` in 0..1, of any size with its proportions.
+
+    Raises:
+        ValueError: If it differs from its picture by more than mere scale.
+    """
+    mask = read_mask(path)
     height, width = picture.shape[1:3]
     mask_height, mask_width = mask.shape[1:3]
     ratio = (width * mask_height) / (height * mask_width)
     if max(ratio, 1 / ratio) > 1 + MAX_ASPECT_DIFFERENCE:
         raise ValueError(
-            f"{mask_name} is {mask_width}x{mask_height} pixels but {picture_name} {width}x{height}; "
+            f"{path} is {mask_width}x{mask_height} pixels but {picture_name} {width}x{height}; "
             "a mask must have the proportions of its picture."
         )
+    return mask

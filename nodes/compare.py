@@ -4,6 +4,7 @@ import comfy.utils
 import torch
 from comfy_api.latest import io
 
+from ..hdnet.harmonize.options import check_choice
 from .compat import as_output, check_connected, supported
 
 LAYOUTS = ("side by side", "wipe")
@@ -41,8 +42,7 @@ class HDNetCompare(io.ComfyNode):
     def execute(cls, before: torch.Tensor, after: torch.Tensor, layout: str, position: float) -> io.NodeOutput:
         """Returns both in one image, see `compare`."""
         check_connected(before=before, after=after)
-        if layout not in LAYOUTS:
-            raise ValueError(f"The layout must be one of {', '.join(LAYOUTS)}, not {layout!r}.")
+        check_choice("layout", layout, LAYOUTS)
         return io.NodeOutput(as_output(compare(before, after, layout, position)))
 
 

@@ -7,6 +7,7 @@ import torch
 from comfy_api.latest import io
 from PIL import Image, ImageSequence
 
+from ..hdnet.harmonize.options import check_choice
 from .compat import as_output, supported
 
 FOLDER = Path(__file__).parent.parent / "example_workflows"
@@ -50,8 +51,7 @@ class HDNetExample(io.ComfyNode):
     @classmethod
     def execute(cls, example: str) -> io.NodeOutput:
         """Returns image and mask of an example."""
-        if example not in EXAMPLES:
-            raise ValueError(f"The example must be one of {', '.join(EXAMPLES)}, not {example!r}.")
+        check_choice("example", example, EXAMPLES)
         picture, mask = EXAMPLES[example]
         image = read_frames(FOLDER / picture, "RGB")
         return io.NodeOutput(

@@ -18,7 +18,9 @@ from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
 from ..hdnet.harmonize.inputs import check_mask, uncut_mask
 from ..hdnet.harmonize.masks import fit_mask, shape_mask
 from ..hdnet.harmonize.objects import OBJECTS, check_objects, together
+from ..hdnet.harmonize.options import check_choice
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
+from .inputs import batch_mode_input, feather_input, strength_input
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
 from .remembering import RememberingHarmonizer
@@ -71,14 +73,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     lazy=True,
                     tooltip="White is the part of the background to match. Nothing connected: all of it.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="0 leaves the colours as they are, 1 makes the change, 2 twice the change.",
-                ),
+                strength_input(),
                 io.Combo.Input(
                     "resolution",
                     options=list(RESOLUTIONS),
@@ -89,25 +84,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                 io.Boolean.Input(
                     "invert_mask", default=False, tooltip="For masks that mark the background instead of the object."
                 ),
-                io.Int.Input(
-                    "feather",
-                    default=0,
-                    min=0,
-                    max=256,
-                    optional=True,
-                    tooltip="Softens the mask's edge by this many pixels to either side.",
-                ),
-                advanced(
-                    io.Combo.Input(
-                        "batch_mode",
-                        options=list(CONSISTENCY),
-                        default="auto",
-                        optional=True,
-                        tooltip="auto: smooth where neighbouring images are alike, as in a film. per_frame: every "
-                        "image by itself. smooth: the change varies slowly and does not flicker. uniform: one change "
-                        "for all.",
-                    )
-                ),
+                feather_input(optional=True),
+                batch_mode_input(optional=True),
                 io.Combo.Input(
                     "foreground",
                     options=list(FOREGROUND),
@@ -236,10 +214,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
     ) -> io.NodeOutput:
         """Returns the harmonized images and the masks as they were used."""
         check_connected(image=image, mask=mask)
-        if resolution not in RESOLUTIONS:
-            raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
-        if batch_mode not in CONSISTENCY:
-            raise ValueError(f"The batch_mode must be one of {', '.join(CONSISTENCY)}, not {batch_mode!r}.")
+        check_choice("resolution", resolution, RESOLUTIONS)
+        check_choice("batch_mode", batch_mode, CONSISTENCY)
         mask = check_mask(mask)
         mask = 1 - mask.float() if invert_mask else mask
         check_objects(objects, len(image))

@@ -10,6 +10,7 @@ from ..files.cube import save_cube
 from ..hdnet.harmonize.inputs import check_mask
 from ..hdnet.harmonize.lut import SIZES, LutFit
 from ..hdnet.harmonize.masks import fit_mask
+from ..hdnet.harmonize.options import check_choice
 from .compat import check_connected, show_text, supported
 
 
@@ -53,8 +54,7 @@ class HDNetSaveLut(io.ComfyNode):
     ) -> io.NodeOutput:
         """Saves the file and returns its path."""
         check_connected(before=before, after=after, mask=mask)
-        if size not in [str(each) for each in SIZES]:
-            raise ValueError(f"The size must be one of {', '.join(map(str, SIZES))}, not {size!r}.")
+        check_choice("size", size, [str(each) for each in SIZES])
         mask, fit = fit_mask(check_mask(mask), after.shape[1:3]), LutFit(int(size))
         for number, result in enumerate(after):
             fit.add(before[number % len(before)], result, mask[number % len(mask)].to(result.device))

@@ -7,8 +7,9 @@ from comfy_api.latest import io
 
 from ..hdnet import LightTransfer
 from ..hdnet.harmonize.guide.comparison import Comparison
-from ..hdnet.harmonize.harmonizer import CONSISTENCY
+from ..hdnet.harmonize.options import check_choice
 from .compat import advanced, as_output, check_connected, supported
+from .inputs import batch_mode_input, feather_input, strength_input
 
 RESOLUTIONS = ("64", "128", "256", "512")
 
@@ -40,21 +41,8 @@ class HDNetTransferLight(io.ComfyNode):
                     optional=True,
                     tooltip="White is where what the guide added counts as well, such as a cast shadow on the floor.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="0 leaves the colours as they are, 1 makes the change, 2 twice the change.",
-                ),
-                io.Int.Input(
-                    "feather",
-                    default=0,
-                    min=0,
-                    max=256,
-                    tooltip="Softens the mask's edge by this many pixels to either side.",
-                ),
+                strength_input(),
+                feather_input(),
                 io.Boolean.Input("invert_mask", default=False, tooltip="For masks that mark what shall stay."),
                 advanced(
                     io.Combo.Input(
@@ -65,16 +53,7 @@ class HDNetTransferLight(io.ComfyNode):
                         "detail. More follows finer shadows, and more of the guide's own faults.",
                     )
                 ),
-                advanced(
-                    io.Combo.Input(
-                        "batch_mode",
-                        options=list(CONSISTENCY),
-                        default="auto",
-                        tooltip="auto: smooth where neighbouring images are alike, as in a film. per_frame: every "
-                        "image by itself. smooth: the change varies slowly and does not flicker. uniform: one change "
-                        "for all.",
-                    )
-                ),
+                batch_mode_input(),
                 advanced(
                     io.Boolean.Input(
                         "align",
@@ -125,8 +104,7 @@ class HDNetTransferLight(io.ComfyNode):
     ) -> io.NodeOutput:
         """Runs the node."""
         check_connected(image=image, guide=guide)
-        if resolution not in RESOLUTIONS:
-            raise ValueError(f"The resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}.")
+        check_choice("resolution", resolution, RESOLUTIONS)
         if mask is not None and invert_mask:
             mask = 1 - mask.float()
         management = comfy.model_management

@@ -67,6 +67,17 @@ def smooth_statistics(
             yield None if centre is None else _weighted_sum(window, weights)
 
 
+def summed_statistics(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
+    """For every frame with a foreground the statistics of all of them together, None for the others."""
+    has_foreground: list[bool] = []
+    total: ColourStatistics | None = None
+    for each in statistics:
+        has_foreground.append(each is not None)
+        if each is not None:
+            total = each if total is None else total.add_(each)
+    yield from (total if known else None for known in has_foreground)
+
+
 def _weighted_sum(window: Iterable[ColourStatistics | None], weights: Iterable[float]) -> ColourStatistics | None:
     total: ColourStatistics | None = None
     for each, weight in zip(window, weights):

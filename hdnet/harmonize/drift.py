@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .colour_transfer import LUMA
 from .resize import shrink
 
 CELLS = 128  # along the longer edge: means over cells tell of tones, not of the detail and noise that a VAE changes
@@ -13,7 +14,6 @@ SHIFT, LARGEST = 0.5 / 255, 0.15  # mean shift: below, it is rounding; above, it
 DETAIL = 0.8 / 255  # RMS of luma: above, the picture was made anew even if its tones agree; below, it is JPEG 90
 UNLIKE = 0.1  # share of the variance left unexplained: above, it is another picture
 RIDGE = 2e-5  # pull of the identity, as a variance of colour: about what noise is left in a cell
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 ITERATIONS = 8
 SCALE, LEAST_SCALE = 2.5, 1 / 255  # of Cauchy's weights: times the median residual, and at least
 

@@ -34,7 +34,7 @@ def judge(frames: Frames, index: int, composite: Tensor, foreground: str) -> Edi
     mask = frames.mask_of(index)
     known = frames.composite_into(composite, index, mask)
     fit = None if known or foreground == "pasted" else fit_seam(_pairs(composite, mask))
-    return _edit(known, fit, foreground)
+    return edit_of(known, fit, foreground)
 
 
 def judge_shot(frames: Frames, out: Tensor, foreground: str, interrupt: Callable[[], object]) -> list[Edit]:
@@ -48,10 +48,11 @@ def judge_shot(frames: Frames, out: Tensor, foreground: str, interrupt: Callable
         interrupt()
     fit = fit_seam(torch.cat(pairs)) if pairs else None
     remade = 2 * sum(known) > len(known)
-    return [_edit(remade, None if remade else fit, foreground) for _ in known]
+    return [edit_of(remade, None if remade else fit, foreground) for _ in known]
 
 
-def _edit(known: bool, fit: SeamFit | None, foreground: str) -> Edit:
+def edit_of(known: bool, fit: SeamFit | None, foreground: str) -> Edit:
+    """What follows from the background and from the fit of an edge, if there is one."""
     if foreground == "pasted":
         return Edit(False, 0.0, None)
     if fit is None:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, fit_colour_change
-from .edits import trust_in
-from .harmonizer import Harmonizer, _statistics, _work, check_options
+from .edits import edit_of, trust_in
+from .harmonizer import Harmonizer, check_options, prepare_work, work_statistics
 from .inputs import Frames
 from .resize import working_size
 from .seam import fit_seam, seam_pairs
@@ -160,14 +160,12 @@ class Shot(Generic[AnyFrame]):
         if frame.box is None:
             return Sample(frame.seconds, None, None)
         picture, mask = frame.colours(), frame.mask()
-        size = (picture.shape[0], picture.shape[1])
-        resolution = self.film.resolution
-        working = size if resolution == "native" else working_size(size, int(resolution))
-        work = _work(Frames(picture[None], mask[None], None, None), 0, picture, mask, working)
+        working = working_size(picture.shape[:2], self.film.resolution)
+        work = prepare_work(Frames(picture[None], mask[None], None, None), 0, picture, mask, working)
         statistics = None
         if not isinstance(work, str):
-            self.film.harmonizer._generate([work])
-            statistics = _statistics(work)
+            self.film.harmonizer.generate([work])
+            statistics = work_statistics(work)
             self.sizes = [self.sizes[0] + 1, self.sizes[1] + statistics.mean_square]
         pairs = None
         if self.film.foreground != "pasted":
@@ -190,13 +188,11 @@ class Shot(Generic[AnyFrame]):
         if total is None:
             return None
         foreground = self.film.foreground
-        fit = fit_seam(self.pairs) if self.pairs is not None else None
-        certain = fit.certainty(said=foreground == "edited") if fit is not None else 0.0
-        share = 1.0 if foreground == "edited" else certain
+        edit = edit_of(False, fit_seam(self.pairs) if self.pairs is not None else None, foreground)
         factor = trust_in(self.film.harmonizer.network, foreground)(self.sizes[1] / max(1, self.sizes[0]))
-        change = fit_colour_change(total).scaled(factor * (1 - share))
-        if fit is not None and certain * fit.worth:
-            change = change.plus(ColourChange.everywhere(fit.matrix).scaled(certain * fit.worth))
+        change = fit_colour_change(total).scaled(factor * (1 - edit.share))
+        if edit.fit is not None and edit.fitted:
+            change = change.plus(ColourChange.everywhere(edit.fit.matrix).scaled(edit.fitted))
         return change
 
     def _between(self, now: float) -> ColourChange | None:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
-from .consistency import looks_like_film, smooth_statistics
+from .consistency import looks_like_film, smooth_statistics, summed_statistics
 from .decision import Decision
 from .edits import Edit, judge, judge_shot, trust_in
 from .inputs import Frames, check_frames, shaped
 from .masks import bounding_box, shape_mask
 from .objects import check_objects, harmonize_each, together
 from .oklab import check_parts, keep_parts
-from .options import check_resolution, check_strength
+from .options import check_choice, check_resolution, check_strength
 from .resize import shrink, shrink_separately, working_size
 
 logger = logging.getLogger(__name__)
@@ -133,18 +133,12 @@ class Harmonizer:
         """
         check_options(resolution, strength, consistency, foreground)
         check_parts(lightness, colour)
-        frames = check_frames(image, mask, background, reference_mask)
+        frames = check_frames(image, together(mask) if objects == "together" else mask, background, reference_mask)
         check_objects(objects, len(image))
-        if objects == "together":
-            frames = check_frames(image, together(mask), background, reference_mask)
-        elif objects == "each":
+        if objects == "each":
             return harmonize_each(
                 self,
-                image,
-                mask,
-                background=background,
-                grow=grow,
-                feather=feather,
+                shaped(frames, grow, feather),
                 decided=decided,
                 reference_mask=reference_mask,
                 resolution=resolution,
@@ -159,7 +153,7 @@ class Harmonizer:
         frames = shaped(frames, grow, feather)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
-        working = size if resolution == "native" else working_size(size, int(resolution))
+        working = working_size(size, resolution)
 
         if consistency == "auto":
             shot = frames.background if len(frames.image) == 1 and frames.background is not None else frames.image
@@ -193,13 +187,13 @@ class Harmonizer:
         while some := list(islice(works, batch)):
             plain = [work for work in some if isinstance(work, Work) and work.aside is None]
             if plain:
-                self._generate(plain)
+                self.generate(plain)
             for work in some:
                 if isinstance(work, Work) and work.aside is not None:
-                    self._generate([work])
+                    self.generate([work])
             yield from some
 
-    def _generate(self, works: list[Work]) -> None:
+    def generate(self, works: list[Work]) -> None:
         """Fills in the targets of works of one shape."""
         pictures = torch.stack([work.source for work in works])
         foreground = torch.stack([work.foreground for work in works])[:, None]
@@ -241,10 +235,8 @@ def check_options(resolution: int | str, strength: float, consistency: str, fore
     """Raises ValueError, in one sentence, where an option of :class:`Harmonizer` is out of range."""
     check_resolution(resolution)
     check_strength(strength)
-    if consistency not in CONSISTENCY:
-        raise ValueError(f"The consistency must be one of {', '.join(CONSISTENCY)}, not {consistency!r}.")
-    if foreground not in FOREGROUND:
-        raise ValueError(f"The foreground must be one of {', '.join(FOREGROUND)}, not {foreground!r}.")
+    check_choice("consistency", consistency, CONSISTENCY)
+    check_choice("foreground", foreground, FOREGROUND)
 
 
 @dataclass
@@ -267,10 +259,10 @@ def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple
     mask = frames.mask_of(index)
     if edit.share == 1 and bounding_box(mask) is not None:
         return "known" if edit.known else "edited"
-    return _work(frames, index, picture, mask, working)
+    return prepare_work(frames, index, picture, mask, working)
 
 
-def _work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
+def prepare_work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
     """One composite at the working size; why not, with a warning, where nothing can be done."""
     soft, inside, outside = shrink_separately(composite[..., :3], mask, size)
     # a mask that is faint everywhere still marks its foreground
@@ -315,7 +307,7 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
     def statistics() -> Iterator[ColourStatistics | None]:
         for work in works:
             reasons.append(work if isinstance(work, str) else "")
-            yield None if isinstance(work, str) else _statistics(work)
+            yield None if isinstance(work, str) else work_statistics(work)
 
     found: Iterable[ColourStatistics | None] = statistics()
     shot = None
@@ -324,7 +316,7 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
         sizes = [each.mean_square for each in found if each is not None]
         shot = sum(sizes) / max(1, len(sizes))
     if consistency == "uniform":
-        found = _summed(found)
+        found = summed_statistics(found)
     elif consistency == "smooth":
         found = smooth_statistics(found)
     for each in found:
@@ -334,17 +326,6 @@ def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Propos
         else:
             size = each.mean_square if shot is None else shot
             yield Proposal(fit_colour_change(each, local=consistency != "uniform"), size)
-
-
-def _summed(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
-    """For every frame with a foreground the statistics of all of them together."""
-    has_foreground: list[bool] = []
-    total: ColourStatistics | None = None
-    for each in statistics:
-        has_foreground.append(each is not None)
-        if each is not None:
-            total = each if total is None else total.add_(each)
-    yield from (total if known else None for known in has_foreground)
 
 
 def _settle(
@@ -390,7 +371,7 @@ def _is_grey(picture: Tensor) -> bool:
     return grey(picture[::16, ::16, :3]) and all(grey(rows) for rows in picture[..., :3].split(256))
 
 
-def _statistics(work: Work) -> ColourStatistics:
+def work_statistics(work: Work) -> ColourStatistics:
     """Statistics of a work's change of colour, at TRANSFER_RESOLUTION where the network saw more."""
     source, target, weight = work.source, work.target, work.foreground.float()
     assert target is not None, "the network has not seen this composite"

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from .decision import Decision
-from .inputs import check_frames, check_mask, shaped
+from .inputs import Frames, check_mask
 from .masks import shape_mask
+from .options import check_choice
 
 OBJECTS = ("images", "each", "together")
 
 
 def check_objects(objects: str, count: int) -> None:
     """Raises ValueError where masks cannot be the objects of one image."""
-    if objects not in OBJECTS:
-        raise ValueError(f"The objects must be one of {', '.join(OBJECTS)}, not {objects!r}.")
+    check_choice("objects", objects, OBJECTS)
     if objects != "images" and count != 1:
         raise ValueError(f"With objects {objects!r} all masks belong to one image, but there are {count} images.")
 
@@ -30,12 +30,8 @@ def together(mask: Tensor) -> Tensor:
 
 def harmonize_each(
     harmonize: Callable[..., Tensor],
-    image: Tensor,
-    mask: Tensor,
+    frames: Frames,
     *,
-    background: Tensor | None = None,
-    grow: int = 0,
-    feather: float = 0,
     decided: Callable[[int, Decision], None] | None = None,
     **options: Any,
 ) -> Tensor:
@@ -45,20 +41,15 @@ def harmonize_each(
 
     Args:
         harmonize: A :class:`.Harmonizer`.
-        image: ``[1, H, W, 3 or 4]``.
-        mask: ``[M, h, w]``, one for each object.
-        background: All objects are pasted onto it first.
-        grow: Of :class:`.Harmonizer`, like all that follow.
-        feather: Before.
-        decided: Called with the index of an object.
-        **options: Others.
+        frames: One image and a mask for each object; all of them are pasted onto its background first.
+        decided: Called with the index of an object and what was decided about it.
+        **options: Others of :class:`.Harmonizer`.
 
     Returns:
         ``[1, H, W, 3 or 4]``.
     """
-    frames = shaped(check_frames(image, mask, background), grow, feather)
     masks = torch.stack([frames.mask_of(index) for index in range(len(frames.mask))])
-    composite = torch.empty(1, *frames.size, frames.channels, device=image.device)
+    composite = torch.empty(1, *frames.size, frames.channels, device=frames.image.device)
     known = frames.composite_into(composite[0], 0, masks.amax(0))
     if known and options.get("foreground", "auto") != "pasted":
         if decided is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from numbers import Real
 
 MAX_STRENGTH = 2.0
@@ -28,6 +29,12 @@ def check_resolution(resolution: int | str) -> int | str:
             f'The resolution must be {MIN_RESOLUTION} to {MAX_RESOLUTION} pixels or "native", not {resolution!r}.'
         )
     return pixels
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raises ValueError, which names the choices, where a value is none of them."""
+    if value not in choices:
+        raise ValueError(f"The {name} must be one of {', '.join(choices)}, not {value!r}.")
 
 
 def check_strength(strength: float) -> float:

@@ -13,12 +13,15 @@ STRIDE = 8
 BLOCK_PIXELS = 1 << 20  # of the rim, worked on at a time
 
 
-def working_size(size: Sequence[int], resolution: int) -> tuple[int, int]:
+def working_size(size: Sequence[int], resolution: int | str) -> tuple[int, int]:
     """The size of about ``resolution``² pixels with the picture's proportions, sides multiples of 8.
 
-    A picture that has no more pixels than that keeps its own size.
+    A picture that has no more pixels than that keeps its own size, and so does every one at ``"native"``.
     """
     height, width = size
+    if resolution == "native":
+        return height, width
+    resolution = int(resolution)
     scale = resolution / math.sqrt(height * width)
     if scale >= 1:
         return height, width

@@ -6,17 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from harmonize_composite.cli import main
+from command_line import run
 from harmonize_composite.files.pictures import MAX_PIXELS
 from harmonize_composite.weights import WeightsError, load_network
 from harmonize_composite.weights.authors import read_published, write_published
-
-
-def run(*arguments):
-    try:
-        return main([str(each) for each in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harmonize_composite.cli import main
+from command_line import pixels as stored
+from command_line import run
 from harmonize_composite.files.pictures import read_picture
 
 
@@ -20,16 +21,8 @@ def files(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
-    try:
-        return main([str(each) for each in arguments])
-    except SystemExit as exit:
-        return exit.code
-
-
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.asarray(picture).astype(int)
+    return stored(path).astype(int)
 
 
 @pytest.mark.parametrize("background", [False, True])

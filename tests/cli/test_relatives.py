@@ -12,7 +12,7 @@ import png
 import pytest
 from PIL import Image
 
-from harmonize_composite.cli import main
+from command_line import run
 from harmonize_composite.files.colour import ADOBE_RGB
 
 SIZE = (48, 64)
@@ -33,13 +33,6 @@ def folder(tmp_path, monkeypatch):
     colours().save("composite.png")
     MASK.save("mask.png")
     return tmp_path
-
-
-def run(*arguments):
-    try:
-        return main([str(each) for each in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 def image(*arguments):

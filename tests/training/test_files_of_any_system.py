@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harmonize_composite.cli import main
+from command_line import run
 from harmonize_composite.files.text import read_table, read_text
 from harmonize_composite.training.data.iharmony4 import find_pairs
 from harmonize_composite.training.data.photos import Photographs
@@ -20,13 +20,6 @@ MASK = Image.fromarray(INSIDE * np.uint8(255))
 def colours(seed=0, size=(64, 48)):
     small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
-
-
-def run(*arguments):
-    try:
-        return main([str(each) for each in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 def add_side_files(root):

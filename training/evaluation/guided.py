@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.photos import Photographs
+from ..synthesis.camera import to_linear, to_srgb
+from .metrics import to_8bit
 
 LIGHTS = ("light", "tone", "cast", "local contrast")
 MAX_CLIPPED = 0.02  # share of the picture that a relighting may drive to white
@@ -91,7 +93,7 @@ def guided_pair(image: np.ndarray, light: str, other: np.ndarray | None, rng: np
         replaced = _region(image.shape[:2], rng)
         shown = np.where(replaced[..., None], _cover(other, image.shape[:2]), relit)
     guide = damaged(shown, rng)
-    return GuidedPair(image, _to_8bit(guide), _to_8bit(relit), replaced)
+    return GuidedPair(image, to_8bit(guide), to_8bit(relit), replaced)
 
 
 def _relit(image: np.ndarray, relight: Relight, rng: np.random.Generator) -> np.ndarray:
@@ -116,7 +118,7 @@ def coloured_lights(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         spot = np.exp(-((y - down) ** 2 + (x - across) ** 2) / (2 * reach**2))
         warmth, tint = rng.normal(0, 0.35), rng.normal(0, 0.1)
         field += spot[..., None] * rng.uniform(0.2, 1.5) * np.exp(np.array([warmth, tint, -warmth], np.float32))
-    return _coded(_light(image) * field)
+    return _coded(to_linear(image) * field)
 
 
 def tone_curve(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +132,7 @@ def tone_curve(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def colour_cast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another white balance, exposure and saturation, in linear light."""
     warmth, tint = rng.normal(0, 0.3), rng.normal(0, 0.12)
-    light = _light(image) * 2.0 ** rng.normal(0, 0.5) * np.exp(np.array([warmth, tint, -warmth], np.float32))
+    light = to_linear(image) * 2.0 ** rng.normal(0, 0.5) * np.exp(np.array([warmth, tint, -warmth], np.float32))
     grey = light @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return _coded(grey[..., None] + rng.uniform(0.5, 1.4) * (light - grey[..., None]))
 
@@ -139,7 +141,7 @@ def local_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shadows lifted and highlights lowered, or the reverse, by what surrounds a pixel."""
     import cv2
 
-    logarithm = np.log(_light(image) + 0.01)
+    logarithm = np.log(to_linear(image) + 0.01)
     grey = logarithm.mean(-1)
     around = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.02, 0.06) * max(grey.shape))
     share = rng.choice([rng.uniform(-0.5, -0.2), rng.uniform(0.15, 0.35)])
@@ -178,7 +180,7 @@ def damaged(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     guide = guide + np.float32(rng.normal(0, rng.uniform(0, 5) / 255, guide.shape))
     if rng.random() < 0.6:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
-        _, data = cv2.imencode(".jpg", _to_8bit(guide), quality)
+        _, data = cv2.imencode(".jpg", to_8bit(guide), quality)
         decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
         guide = decoded.astype(np.float32) / 255
     return guide.clip(0, 1)
@@ -203,17 +205,6 @@ def _read(photographs: Photographs, index: int) -> np.ndarray:
     return np.asarray(photographs.read(photographs.with_masks[index], np.random.default_rng(0))[0])
 
 
-def _light(coded: np.ndarray) -> np.ndarray:
-    """Linear light of sRGB."""
-    return np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
 def _coded(light: np.ndarray) -> np.ndarray:
-    """SRGB of linear light."""
-    light = np.maximum(light, 0)
-    coded = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-    return coded.astype(np.float32)
-
-
-def _to_8bit(picture: np.ndarray) -> np.ndarray:
-    return np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
+    """SRGB of linear light, which may be below 0."""
+    return to_srgb(np.maximum(light, 0)).astype(np.float32)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..resize import STRIDE, working_size
-from .difference import find_difference, surroundings
+from .difference import find_difference, narrowed, surroundings, widened
 from .registration import Registration, blur, local_contrast, register, warp
 
 SEEN = 768  # squared pixels at which the pictures are registered and compared
@@ -102,18 +102,9 @@ def same_structure(picture: Tensor, guide: Tensor) -> Tensor:
     correlation = (product + LITTLE) / ((own + LITTLE) * (its + LITTLE)).sqrt()
     same = ((correlation - UNLIKE) / (LIKE - UNLIKE)).clamp(0, 1)
     # a flat place inside of what changed looks alike by itself
-    same = _filled(_widened(_narrowed(same, GAP), GAP))
-    same = _narrowed(_widened(same, SPECK), SPECK)
+    same = _filled(widened(narrowed(same, GAP), GAP))
+    same = narrowed(widened(same, SPECK), SPECK)
     return F.interpolate(same[None, None], size=(height, width), mode="bilinear")[0, 0]
-
-
-def _widened(plane: Tensor, reach: int) -> Tensor:
-    """The largest of ``[h, w]`` within a square of ``2 reach + 1``, the border repeated."""
-    return F.max_pool2d(plane[None, None], 2 * reach + 1, 1, reach)[0, 0]
-
-
-def _narrowed(plane: Tensor, reach: int) -> Tensor:
-    return 1 - _widened(1 - plane, reach)
 
 
 def _filled(same: Tensor) -> Tensor:
@@ -124,7 +115,7 @@ def _filled(same: Tensor) -> Tensor:
         edge[0], edge[-1] = 1, 1
     reached = torch.minimum(reached, small)
     for _ in range(2 * sum(small.shape)):
-        wider = torch.minimum(_widened(reached, 1), small)
+        wider = torch.minimum(widened(reached, 1), small)
         if torch.equal(wider, reached):
             break
         reached = wider

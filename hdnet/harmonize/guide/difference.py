@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..colour_transfer import apply_colour_change, colour_statistics, fit_colour_change
-from .registration import LUMA, blur
+from .registration import blur, root_of_luma
 
 WINDOW = 2.5  # pixels, standard deviation, over which structure is compared
 NOISE = 0.02  # standard deviation of luma that is no structure
@@ -43,7 +43,7 @@ def find_difference(picture: Tensor, guide: Tensor, seen: Tensor) -> Tensor:
 
 def _agreement(picture: Tensor, guide: Tensor) -> Tensor:
     """Of structure, `[h, w]` in -1..1; 1 where both are flat."""
-    one, other = ((each * each.new_tensor(LUMA)[:, None, None]).sum(0).clamp(min=0).sqrt() for each in (picture, guide))
+    one, other = (root_of_luma(each) for each in (picture, guide))
     one, other = one - blur(one, WINDOW), other - blur(other, WINDOW)
     shared = blur(one * other, WINDOW)
     own = (blur(one.square(), WINDOW) + blur(other.square(), WINDOW)) / 2
@@ -70,17 +70,22 @@ def _ramp(values: Tensor, low: float, high: float) -> Tensor:
 def surroundings(difference: Tensor) -> Tensor:
     """A difference with its gaps and its rim, which what it shows may reach: none of it should vote on the light."""
     gap = max(difference.shape) // 20
-    closed = -_grow(-_grow(difference, gap), gap)
-    return _grow(torch.maximum(difference, closed), 2)
+    closed = narrowed(widened(difference, gap), gap)
+    return widened(torch.maximum(difference, closed), 2)
 
 
 def _tidy(difference: Tensor) -> Tensor:
     """Fills holes and drops specks."""
-    closed = -_grow(-_grow(difference, 3), 3)
-    opened = _grow(-_grow(-closed, 3), 3)
+    closed = narrowed(widened(difference, 3), 3)
+    opened = widened(narrowed(closed, 3), 3)
     return blur(opened, 1.0)
 
 
-def _grow(plane: Tensor, reach: int) -> Tensor:
-    """The largest value within a square of so many pixels to either side."""
+def widened(plane: Tensor, reach: int) -> Tensor:
+    """The largest of ``[h, w]`` within a square of ``2 reach + 1``, the border repeated."""
     return F.max_pool2d(plane[None], 2 * reach + 1, 1, reach)[0]
+
+
+def narrowed(plane: Tensor, reach: int) -> Tensor:
+    """The smallest, likewise."""
+    return -widened(-plane, reach)

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..colour_transfer import ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
-from ..consistency import looks_like_film, smooth_statistics
+from ..consistency import looks_like_film, smooth_statistics, summed_statistics
 from ..harmonizer import check_options
-from ..inputs import check_frames, check_image
-from ..masks import bounding_box, feather_mask
+from ..inputs import check_frames, check_image, shaped
+from ..masks import bounding_box
 from ..resize import working_size
 from .comparison import Comparison, compare
 
@@ -76,11 +76,8 @@ class LightTransfer:
         check_options(self.resolution, strength, consistency)
         check_image(guide, "guide")
         whole = image.new_ones(1, 1, 1) if mask is None else mask
-        frames = check_frames(image, whole)
+        frames = shaped(check_frames(image, whole), 0, feather)
         extra = None if added is None else check_frames(image, added)
-        if feather:
-            masks = torch.cat([feather_mask(frames.mask_of(index)[None], feather) for index in range(len(frames.mask))])
-            frames = check_frames(image, masks)
         if consistency == "auto":
             consistency = "smooth" if looks_like_film(image, frames.mask) else "per_frame"
         count = max(len(frames), len(guide)) if len(image) == 1 else len(image)
@@ -109,7 +106,7 @@ class LightTransfer:
 
         found = statistics()
         if consistency == "uniform":
-            found = _summed(list(found))
+            found = summed_statistics(found)
         elif consistency == "smooth":
             found = smooth_statistics(found)
         for index, each in enumerate(found):
@@ -143,11 +140,3 @@ def _apply(statistics: ColourStatistics, picture: Tensor, weight: Tensor, local:
     box = bounding_box(weight)
     if box is not None:
         apply_colour_change(fit_colour_change(statistics, local), picture, weight, box)
-
-
-def _summed(statistics: list[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
-    total = None
-    for each in statistics:
-        if each is not None:
-            total = each if total is None else total.add_(each)
-    yield from (None if each is None else total for each in statistics)

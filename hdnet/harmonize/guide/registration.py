@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+from ..colour_transfer import LUMA
+
 LEVELS = (48, 96, 192, 384, 768)  # squared pixels, from coarse to fine
 ROUNDS = 10  # at most, of each level
 PLACES = 1 << 15  # of most texture, which are looked at in a level
@@ -64,7 +65,7 @@ def register(picture: Tensor, guide: Tensor, where: Tensor | None = None) -> Reg
     identity = torch.eye(2, 3, dtype=torch.float64, device=picture.device)
     if min(*sides[0], *sides[1]) < SMALLEST:
         return Registration(identity, None)
-    lumas = [_luma(each) for each in (picture, guide)]
+    lumas = [root_of_luma(each) for each in (picture, guide)]
     textured = [float(local_contrast(each).abs().mean()) > FLATTEST for each in lumas]
     if not any(textured):
         return Registration(identity, None)
@@ -122,8 +123,8 @@ def blur(plane: Tensor, sigma: float) -> Tensor:
     return F.conv2d(planes, taps.view(1, 1, 1, -1))[0, 0]
 
 
-def _luma(picture: Tensor) -> Tensor:
-    # the square root spreads the dark, where a dimmed guide keeps its contrast
+def root_of_luma(picture: Tensor) -> Tensor:
+    """``[3, h, w]`` to ``[h, w]``; the square root spreads the dark, where a dimmed guide keeps its contrast."""
     return (picture * picture.new_tensor(LUMA)[:, None, None]).sum(0).clamp(min=0).sqrt()
 
 
