@@ -1,8 +1,11 @@
 """What holds for all tests."""
 
 import logging
+import os
 
 import pytest
+
+os.environ.setdefault("MKL_CBWR", "AUTO")  # as for training, whose processes are compared; heeded before the first use
 
 
 @pytest.fixture(autouse=True)

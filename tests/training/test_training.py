@@ -185,6 +185,35 @@ def test_the_shipped_weights_can_be_tuned(small, tmp_path):
     assert train(options, tmp_path / "run")
     shipped, tuned = load_network("hdnet-lite"), load_network(tmp_path / "run" / "weights.safetensors")
     assert largest_difference(shipped.state_dict(), tuned.state_dict()) == 0
+    assert shipped.acting is not None and tuned.acting is None  # the rule was fitted to other weights
+
+
+PRODUCTS = """
+import torch
+from harmonize_composite.training.loop.cpu import exact_on_cpu
+
+def placed(factor, offset):
+    memory = torch.empty(factor.numel() + 32)
+    start = -memory.data_ptr() // 4 % 16 + offset
+    return memory[start : start + factor.numel()].view_as(factor).copy_(factor)
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+with exact_on_cpu():
+    for rows, inner, columns in ((173, 178, 8), (86, 52, 11), (216, 186, 1)):
+        one, other = torch.randn(rows, inner), torch.randn(columns, inner)
+        expected = placed(one, 0) @ placed(other, 0).T
+        for offset in (1, 4, 7, 9):
+            assert torch.equal(placed(one, offset) @ placed(other, offset).T, expected), (rows, inner, columns)
+            assert torch.equal(placed(one, 0) @ placed(other, offset).T, expected), (rows, inner, columns)
+"""
+
+
+def test_products_do_not_depend_on_where_in_memory_their_factors_lie():
+    """In a process of its own: MKL must be told before its first product."""
+    environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    result = subprocess.run([sys.executable, "-c", PRODUCTS], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):

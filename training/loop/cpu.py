@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ def exact_on_cpu() -> Iterator[None]:
         yield
         return
     _keep_memory()
+    # MKL's products depend on where in memory the factors lie, unless it is told otherwise before its first one
+    os.environ.setdefault("MKL_CBWR", "AUTO")
     settings: Any = torch.utils.deterministic  # a module whose attributes no type checker sees
     before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)

@@ -26,7 +26,9 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
     if options.init not in ("normal", "near-identity"):
         if known:
             return HDNet(HDNetConfig(**known))
-        return _extended(load_network(options.init), options).requires_grad_(True).train()
+        network = load_network(options.init)
+        network.acting = None  # fitted to weights that will not be these
+        return _extended(network, options).requires_grad_(True).train()
     shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", "scene_context")}
     config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})
     with torch.random.fork_rng(devices=[]):
