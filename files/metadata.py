@@ -105,7 +105,7 @@ def _is_adobe_rgb(exif: Image.Exif) -> bool:
     """Whether a camera says so in EXIF, as many do in place of a profile (DCF 2.0: interoperability index R03)."""
     try:
         return str(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")).startswith("R03")
-    except (ValueError, TypeError, SyntaxError, OverflowError, struct.error):
+    except (ValueError, TypeError, KeyError, SyntaxError, OverflowError, struct.error):
         return False
 
 

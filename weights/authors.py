@@ -66,8 +66,11 @@ def from_published(tensors: dict[str, Tensor], learned_mask: bool = False) -> di
 
 def to_published(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Renames our parameters to those of the published code; WeightsError where it has no such parameters."""
-    if any(name.startswith("scene_context.") for name in tensors):
-        raise WeightsError("The published code has no scene context, so it cannot run these weights; export others.")
+    for context in ("scene", "semantic"):
+        if any(name.startswith(f"{context}_context.") for name in tensors):
+            raise WeightsError(
+                f"The published code has no {context} context, so it cannot run these weights; export others."
+            )
     renamed = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")

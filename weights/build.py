@@ -73,6 +73,7 @@ def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> 
             neighbours=int(neighbours),
             global_dynamics="learned" if learned else "mask" if masked else None,
             scene_context=len(tensors.get("scene_context.layers.0.weight", ())),
+            semantic_context=len(tensors.get("semantic_context.layers.0.weight", ())),
         )
     except ValueError as error:
         raise WeightsError(f"{name}: {error}") from error

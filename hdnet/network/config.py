@@ -21,6 +21,7 @@ class HDNetConfig:
         global_dynamics: ``"mask"`` splits the regions by the given mask (Eq. 6), ``"learned"`` by a
             predicted guide (HDNet* of Table 3); ``None`` leaves the modules out.
         scene_context: Width of the perceptron of :mod:`.scene_context`, which is not in the paper; 0 leaves it out.
+        semantic_context: The same of :mod:`.semantic_context`.
 
     Raises:
         ValueError: A value is out of range, or K > 1 is asked of published local dynamics.
@@ -32,6 +33,7 @@ class HDNetConfig:
     neighbours: int = 1
     global_dynamics: str | None = "mask"
     scene_context: int = 0
+    semantic_context: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_channels, int) or self.base_channels < 1:
@@ -44,10 +46,12 @@ class HDNetConfig:
             raise ValueError(f"global_dynamics must be one of {GLOBAL_DYNAMICS}, not {self.global_dynamics!r}.")
         if not isinstance(self.neighbours, int) or not 1 <= self.neighbours <= 9:
             raise ValueError(f"neighbours must be 1 to 9, not {self.neighbours!r}.")
-        if not isinstance(self.scene_context, int) or self.scene_context < 0:
-            raise ValueError(f"scene_context must be a whole number of at least 0, not {self.scene_context!r}.")
-        if self.scene_context and self.global_dynamics is None:
-            raise ValueError("Scene context adds to the kernels of the global dynamics: it needs them.")
+        for name in ("scene_context", "semantic_context"):
+            width = getattr(self, name)
+            if not isinstance(width, int) or width < 0:
+                raise ValueError(f"{name} must be a whole number of at least 0, not {width!r}.")
+            if width and self.global_dynamics is None:
+                raise ValueError(f"{name} adds to the kernels of the global dynamics: it needs them.")
         if self.local_dynamics == "published" and self.neighbours != 1:
             raise ValueError("Published local dynamics are defined for one neighbour only: use neighbours=1.")
 

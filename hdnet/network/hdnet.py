@@ -18,6 +18,7 @@ from .padding import pad_to_multiple
 from .rain import RAIN, instance_norm
 from .regions import Regions, region_pyramid
 from .scene_context import SceneContext
+from .semantic_context import SemanticContext
 
 STRIDE = 8  # the coarsest feature map is this much smaller than the picture
 
@@ -98,10 +99,12 @@ class HDNet(nn.Module):
             else None
         )
         self.scene_context = SceneContext(widths[-1], 2 * base, config.scene_context) if config.scene_context else None
+        self.semantic_context = SemanticContext(2 * base, config.semantic_context) if config.semantic_context else None
         self.head = nn.ConvTranspose2d(2 * base, 3, 3, padding=1)
         normal_(self)
-        if self.scene_context is not None:
-            self.scene_context.start()
+        for context in (self.scene_context, self.semantic_context):
+            if context is not None:
+                context.start()
 
     def forward(self, composite: Tensor, mask: Tensor, reference: Tensor | None = None) -> Tensor:
         """Harmonizes a batch, before blending with the background.
@@ -141,6 +144,9 @@ class HDNet(nn.Module):
         context = None
         if self.scene_context is not None:
             context = self.scene_context(composite, full, x, eighth)
+        if self.semantic_context is not None:
+            kernel, offset = self.semantic_context(composite, mask, full)
+            context = (kernel, offset) if context is None else (context[0] + kernel, context[1] + offset)
 
         x = self.decoder[0](x, eighth)
         for layer, regions in zip(self.decoder[1:5], (eighth, quarter, quarter, half)):

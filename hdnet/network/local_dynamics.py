@@ -12,6 +12,7 @@ from .tokens import at_least_float32, positions, to_map, to_tokens
 # Similarities are computed in blocks of at most this many queries and keys, so that memory does not
 # grow with the picture and a block stays in the processor's cache.
 QUERIES, KEYS = 256, 4096
+LARGEST_PRODUCT = 1 << 28  # similarities of a batch that a device computes at once; 1 GB
 GROUP = 64  # keys whose largest similarity is found at once
 
 
@@ -43,11 +44,31 @@ class LocalDynamics(nn.Module):
         """Returns ``[B, C, H, W]`` with new foreground features; a picture without background keeps its own."""
         with torch.autocast(features.device.type, enabled=False):  # shapes vary: plain float32 products
             tokens = at_least_float32(to_tokens(features))
+            if self._fits_at_once(tokens):
+                return to_map(self._rebuild_batch(tokens, regions), regions).to(features.dtype)
             count = regions.valid_size[0] * regions.valid_size[1]
             places = zip(positions(regions.foreground), positions(regions.reference))
             rebuilt = [self._rebuild(own, inside, outside, count) for own, (inside, outside) in zip(tokens, places)]
             tokens = torch.stack(rebuilt)
         return to_map(tokens, regions).to(features.dtype)
+
+    def _fits_at_once(self, tokens: Tensor) -> bool:
+        """Whether all similarities of a batch are computed in one product: off the processor, where it is small."""
+        plain = self.mode == "paper" and self.neighbours == 1 and self.similarity == "cosine"
+        return plain and tokens.device.type != "cpu" and len(tokens) * tokens.shape[1] ** 2 <= LARGEST_PRODUCT
+
+    def _rebuild_batch(self, tokens: Tensor, regions: Regions) -> Tensor:
+        """All pictures of ``[B, N, C]`` together, K = 1: more products than need be, but nothing waits for a device."""
+        inside, outside = regions.foreground, regions.reference
+        with torch.no_grad():
+            unit = F.normalize(tokens, dim=2) * outside[..., None]
+            similarity = (tokens @ unit.mT).masked_fill_(~outside[:, None], -torch.inf)
+            nearest = similarity.argmax(2)
+        reference = tokens.gather(1, nearest[..., None].expand_as(tokens))
+        weight, bias = self.linear.weight.to(tokens.dtype), self.linear.bias.to(tokens.dtype)
+        fused = F.linear(torch.cat((reference, tokens), dim=2), weight, bias)
+        changes = inside & outside.any(1, keepdim=True)
+        return torch.where(changes[..., None], fused, tokens)
 
     def _rebuild(self, tokens: Tensor, inside: Tensor, outside: Tensor, count: int) -> Tensor:
         """One picture: ``[N, C]`` features, where foreground and reference are; ``count`` positions are no padding."""

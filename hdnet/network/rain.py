@@ -19,6 +19,10 @@ EPSILON = 1e-5
 def instance_norm(features: Tensor, regions: Regions) -> Tensor:
     """Instance normalisation of ``[B, C, H, W]`` without affine parameters; padding does not count."""
     height, width = regions.valid_size
+    if features.device.type != "cpu":  # a batch at once: many small kernels would keep a device waiting
+        part = at_least_float32(features[..., :height, :width])
+        variance, mean = torch.var_mean(part, (2, 3), correction=0, keepdim=True)
+        return pad_edge(((part - mean) * (variance + EPSILON).rsqrt()).to(features.dtype), regions)
     with torch.autocast(features.device.type, enabled=False):
         # batch normalisation of one picture: the one kernel that takes channels-last in two passes
         normalised = [

@@ -59,7 +59,7 @@ class SceneContext(nn.Module):
             eighth: Their regions.
         """
         with torch.autocast(composite.device.type, enabled=False):
-            colours = _histograms(at_least_float32(composite), full)
+            colours = histograms(at_least_float32(composite), full)
             tokens = at_least_float32(to_tokens(deepest))
             weights = _region_weights(eighth, tokens.dtype)
             pooled = torch.cat((weighted_sums(weights, tokens), weighted_sums(weights, tokens.relu())), -1)
@@ -69,7 +69,7 @@ class SceneContext(nn.Module):
         return change[:, :-1], change[:, -1:]
 
 
-def _histograms(composite: Tensor, regions: Regions) -> Tensor:
+def histograms(composite: Tensor, regions: Regions) -> Tensor:
     """Shares of the pixels of foreground and reference in overlapping bins, ``[B, 2, CHANNELS * BINS]``."""
     step = max(1, max(composite.shape[-2:]) // SAMPLES)
     red, green, blue = (composite[:, :, ::step, ::step] / 2 + 0.5).unbind(1)

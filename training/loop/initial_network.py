@@ -10,7 +10,10 @@ from ...hdnet import HDNet, HDNetConfig
 from ...hdnet.network.initialisation import near_identity_
 from ...weights import load_network
 from .options import Options
+from .pretrained_encoder import load_encoder
 from .widen import widen
+
+CONTEXTS = "scene_context", "semantic_context"
 
 
 def initial_network(options: Options, known: dict | None = None) -> HDNet:
@@ -29,13 +32,15 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
         network = load_network(options.init)
         network.acting = None  # fitted to weights that will not be these
         return _extended(network, options).requires_grad_(True).train()
-    shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", "scene_context")}
+    shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", *CONTEXTS)}
     config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = HDNet(config)
     if options.init == "near-identity":
         near_identity_(network)
+    if options.encoder and network.semantic_context is not None:
+        load_encoder(network.semantic_context.encoder, options.encoder)
     return network
 
 
@@ -46,10 +51,13 @@ def _extended(network: HDNet, options: Options) -> HDNet:
         if options.base_channels % base:
             raise ValueError(f"These weights can be widened to a multiple of {base} base channels.")
         network = widen(network, options.base_channels // base, options.seed)
-    if options.scene_context and network.scene_context is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
-            larger = HDNet(replace(network.config, scene_context=options.scene_context))
-        larger.load_state_dict(network.state_dict(), strict=False)  # all but the context, which has no say yet
-        network = larger
+    for name in CONTEXTS:
+        if getattr(options, name) and not getattr(network.config, name):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(options.seed)
+                larger = HDNet(replace(network.config, **{name: getattr(options, name)}))
+            larger.load_state_dict(network.state_dict(), strict=False)  # all but the context, which has no say yet
+            network = larger
+            if network.semantic_context is not None and options.encoder:
+                load_encoder(network.semantic_context.encoder, options.encoder)
     return network

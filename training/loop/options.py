@@ -75,6 +75,10 @@ class Options:
     scene_context: Count = Field(
         default=0, description="width of the perceptron that judges the scene as a whole; 0 = the preset's"
     )
+    semantic_context: Count = Field(
+        default=0, description="the same for the one that judges what a pretrained encoder sees; 0 = the preset's"
+    )
+    encoder: str = Field(default="", description="file of EfficientNet-Lite0's weights, for a new semantic context")
     neighbours: Annotated[int, Strict(), Field(ge=0, le=9)] = Field(
         default=0, description="K of the local dynamics; 0 = the preset's"
     )

@@ -11,7 +11,7 @@ from ...hdnet import HDNet
 from ...hdnet.network.scene_context import COLOURS
 
 DIFFERENCE = 0.3  # by which copies of a weight differ, relative to their size; equal ones would stay equal for ever
-LAST_OF_CONTEXT = "scene_context.layers.4."
+LAST_OF_CONTEXTS = "scene_context.layers.4.", "semantic_context.layers.4."
 
 
 @torch.no_grad()
@@ -45,10 +45,10 @@ def widen(network: HDNet, factor: int, seed: int = 0) -> HDNet:
     state = {}
     for name, weight in network.state_dict().items():
         weight = weight.float().cpu()
-        if name == "encoder.0.weight":  # sees the picture and the mask
-            new = repeat(weight, 0)
-        elif name == "head.bias":
+        if name == "head.bias" or name.startswith("semantic_context.encoder."):  # have to do with the picture alone
             new = weight
+        elif name == "encoder.0.weight":  # sees the picture and the mask
+            new = repeat(weight, 0)
         elif name == "head.weight":  # transposed convolutions: [in, out, h, w]
             new = share(weight, 0)
         elif name.startswith("decoder") and name.endswith("conv.weight"):
@@ -59,10 +59,10 @@ def widen(network: HDNet, factor: int, seed: int = 0) -> HDNet:
             new = share(repeat(kernels, 1), 2).flatten(0, 2)
         elif name == "scene_context.layers.0.weight":  # colours of the picture, then features of the network
             new = torch.cat((weight[:, : 2 * COLOURS], share(weight[:, 2 * COLOURS :], 1)), 1)
-        elif name.startswith(LAST_OF_CONTEXT):  # a kernel, [in, out] numbers to predict, and a row of offsets
+        elif name.startswith(LAST_OF_CONTEXTS):  # a kernel, [in, out] numbers to predict, and a row of offsets
             rows = weight.view(-1, 2 * network.config.base_channels, *weight.shape[1:])
             new = torch.cat((share(repeat(rows[:-1], 1), 0), repeat(rows[-1:], 1))).flatten(0, 1)
-        elif name.startswith("scene_context."):
+        elif name.startswith(("scene_context.", "semantic_context.")):  # sees the picture, or was dealt with
             new = weight
         elif ".squeeze." in name or ".guide." in name:
             new = share(weight, 1) if weight.dim() > 1 else weight

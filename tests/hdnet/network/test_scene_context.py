@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.regions import Regions
-from harmonize_composite.hdnet.network.scene_context import BINS, _histograms
+from harmonize_composite.hdnet.network.scene_context import BINS, histograms
 from harmonize_composite.training.loop.initial_network import initial_network
 from harmonize_composite.training.loop.options import Options, Stage
 from harmonize_composite.weights import load_network, save_network
@@ -70,15 +70,15 @@ def test_what_may_not_serve_as_reference_has_no_say():
     full = Regions.from_mask(mask, None, reference)
     other = composite.clone()
     other[..., 30:] = -other[..., 30:]
-    assert torch.equal(_histograms(composite, full), _histograms(other, full))
-    assert not torch.equal(_histograms(composite, Regions.from_mask(mask)), _histograms(other, Regions.from_mask(mask)))
+    assert torch.equal(histograms(composite, full), histograms(other, full))
+    assert not torch.equal(histograms(composite, Regions.from_mask(mask)), histograms(other, Regions.from_mask(mask)))
 
 
-def test_histograms_are_shares_of_each_region():
+def testhistograms_are_shares_of_each_region():
     composite, mask = torch.full((1, 3, 16, 16), -1.0), torch.zeros(1, 1, 16, 16)
     mask[..., :8] = 1
     composite[:, :, :, :8] = torch.tensor([1.0, -1.0, 0.0])[:, None, None]
-    inside, outside = _histograms(composite, Regions.from_mask(mask))[0].view(2, 5, BINS).numpy()
+    inside, outside = histograms(composite, Regions.from_mask(mask))[0].view(2, 5, BINS).numpy()
     assert np.allclose(inside.sum(1), 1) and np.allclose(outside.sum(1), 1)
     assert inside[0, -1] == pytest.approx(1) and inside[1, 0] == pytest.approx(1)  # red full, no green
     assert inside[2, BINS // 2 - 1 : BINS // 2 + 1] == pytest.approx([0.5, 0.5], abs=1e-4)

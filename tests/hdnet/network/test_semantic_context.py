@@ -1,0 +1,192 @@
+"""Semantic context: EfficientNet-Lite0 as it was trained, heard by the kernel of the foreground."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from harmonize_composite.hdnet import HDNet, HDNetConfig
+from harmonize_composite.hdnet.network.regions import Regions
+from harmonize_composite.hdnet.network.semantic_context import Encoder, SemanticContext
+from harmonize_composite.training.loop.initial_network import initial_network
+from harmonize_composite.training.loop.options import Options, Stage
+from harmonize_composite.training.loop.pretrained_encoder import load_encoder
+from harmonize_composite.weights import load_network, save_network
+
+SMALL = HDNetConfig(base_channels=4, semantic_context=16)
+# The network as its paper and TensorFlow's code give it: kernel, stride, expansion, channels, a block each.
+BLOCKS = [(3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24), (5, 2, 6, 40), (5, 1, 6, 40), (3, 2, 6, 80), (3, 1, 6, 80)]
+BLOCKS += [(3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112), (5, 1, 6, 112), (5, 2, 6, 192)] + 3 * [(5, 1, 6, 192)]
+BLOCKS += [(3, 1, 6, 320)]
+
+
+def published_weights(seed=0):
+    """Random weights under the names of the published file, before folding."""
+    generator, weights = torch.Generator().manual_seed(seed), {}
+
+    def layer(name, norm, *shape):
+        fan = int(np.prod(shape[1:]))
+        weights[f"{name}.weight"] = torch.randn(shape, generator=generator) * (2 / fan) ** 0.5
+        for kind in ("weight", "running_var"):
+            weights[f"{norm}.{kind}"] = torch.rand(shape[0], generator=generator) + 0.5
+        for kind in ("bias", "running_mean"):
+            weights[f"{norm}.{kind}"] = torch.randn(shape[0], generator=generator) * 0.3
+
+    layer("_conv_stem", "_bn0", 32, 3, 3, 3)
+    channels = 32
+    for number, (kernel, _, expansion, width) in enumerate(BLOCKS):
+        prefix, hidden = f"_blocks.{number}.", channels * expansion
+        if expansion > 1:
+            layer(f"{prefix}_expand_conv", f"{prefix}_bn0", hidden, channels, 1, 1)
+        layer(f"{prefix}_depthwise_conv", f"{prefix}_bn1", hidden, 1, kernel, kernel)
+        layer(f"{prefix}_project_conv", f"{prefix}_bn2", width, hidden, 1, 1)
+        channels = width
+    return weights
+
+
+def tensorflow_convolution(x, weight, stride, groups=1):
+    """A convolution with TensorFlow's padding SAME, at one output position after another."""
+    kernel = weight.shape[-1]
+    out = [-(-side // stride) for side in x.shape[-2:]]
+    pads = [max((n - 1) * stride + kernel - side, 0) for n, side in zip(out, x.shape[-2:])]
+    padded = torch.zeros(*x.shape[:2], x.shape[2] + pads[0], x.shape[3] + pads[1])
+    padded[:, :, pads[0] // 2 :, pads[1] // 2 :][:, :, : x.shape[2], : x.shape[3]] = x
+    return F.conv2d(padded, weight, stride=stride, groups=groups)
+
+
+def published_features(weights, picture):
+    """What the published network computes, its normalisation apart, after its 11th and its 16th block."""
+
+    def norm(x, name):
+        mean, var, gain, offset = (
+            weights[f"{name}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(x, mean, var, gain, offset, False, 0.0, 1e-3)
+
+    x = F.relu6(norm(tensorflow_convolution(picture, weights["_conv_stem.weight"], 2), "_bn0"))
+    kept = []
+    for number, (_, stride, expansion, _) in enumerate(BLOCKS):
+        prefix, before = f"_blocks.{number}.", x
+        if expansion > 1:
+            x = F.relu6(norm(F.conv2d(x, weights[f"{prefix}_expand_conv.weight"]), f"{prefix}_bn0"))
+        depthwise = weights[f"{prefix}_depthwise_conv.weight"]
+        x = F.relu6(norm(tensorflow_convolution(x, depthwise, stride, len(depthwise)), f"{prefix}_bn1"))
+        x = norm(F.conv2d(x, weights[f"{prefix}_project_conv.weight"]), f"{prefix}_bn2")
+        x = x + before if x.shape == before.shape else x
+        if number in (10, 15):
+            kept.append(x)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def published_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("encoder") / "efficientnet-lite0.pth"
+    torch.save(published_weights(), path)
+    return path
+
+
+@settings(max_examples=6, deadline=None)
+@given(height=st.integers(33, 90), width=st.integers(33, 90))
+@torch.no_grad()
+def test_the_encoder_is_the_published_network_at_any_size(published_file, height, width):
+    encoder, picture = Encoder(), torch.rand(1, 3, height, width) * 2 - 1
+    load_encoder(encoder, published_file)
+    mask = torch.rand(1, 1, height, width)  # of which it knows nothing yet
+    expected = published_features(published_weights(), picture)
+    for features, wanted in zip(encoder(torch.cat((picture, mask), 1)), expected, strict=True):
+        assert features.shape == wanted.shape
+        assert (features - wanted).abs().max() < 1e-3 * wanted.abs().max()
+
+
+def test_what_is_not_such_a_file_is_said_in_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match="no such file"):
+        load_encoder(Encoder(), tmp_path / "missing.pth")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="not EfficientNet-Lite0's weights"):
+        load_encoder(Encoder(), tmp_path / "other.pth")
+
+
+def a_network(config=SMALL):
+    torch.manual_seed(0)
+    network = HDNet(config).eval()
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module is not network.head:
+            nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def a_composite(height=64, width=72, shift=0):
+    composite, mask = torch.rand(2, 3, height, width) * 2 - 1, torch.zeros(2, 1, height, width)
+    mask[:, :, height // 4 : height // 2, width // 4 + shift : width // 2 + shift] = 1
+    return composite, mask
+
+
+@pytest.mark.parametrize("scene_context", [0, 8])
+def test_it_begins_with_no_say(tmp_path, published_file, scene_context):
+    plain = a_network(HDNetConfig(base_channels=4, scene_context=scene_context))
+    save_network(plain, tmp_path / "plain.safetensors")
+    larger = initial_network(
+        Options(
+            init=str(tmp_path / "plain.safetensors"),
+            semantic_context=16,
+            encoder=str(published_file),
+            steps=1,
+            stages=(Stage(),),
+        )
+    )
+    assert larger.config.semantic_context == 16
+    filled = Encoder()
+    load_encoder(filled, published_file)
+    for name, parameter in filled.state_dict().items():
+        assert torch.equal(larger.semantic_context.encoder.state_dict()[name], parameter)
+    composite, mask = a_composite()
+    assert torch.allclose(larger(composite, mask), plain(composite, mask), atol=1e-5)
+
+
+def test_a_file_holds_it(tmp_path):
+    network = a_network()
+    save_network(network, tmp_path / "context.safetensors")
+    again = load_network(str(tmp_path / "context.safetensors"), precision="float32")
+    assert again.config == SMALL
+    composite, mask = a_composite()
+    with torch.no_grad():
+        assert torch.allclose(again(composite, mask), network(composite, mask), atol=1e-5)
+
+
+@torch.no_grad()
+def test_regions_are_weighed_by_their_share_of_each_position():
+    """Features that hold one number everywhere but in a corner are averaged as that corner covers a region."""
+    context = SemanticContext(channels=2, width=4)
+    seen = []
+    context.layers = nn.Sequential(nn.Linear(1, 1))
+    context.layers.forward = lambda described: seen.append(described) or torch.zeros(1, 6)
+    map_16, map_32 = torch.ones(1, 112, 4, 4), torch.zeros(1, 320, 2, 2)
+    map_32[..., 0, 0] = 8
+    context.encoder.forward = lambda picture: iter((map_16, map_32))
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :32, 16:48] = 1  # half of it in the first of four positions
+    context(torch.zeros(1, 3, 64, 64), mask, Regions.from_mask(mask))
+    inside, outside = seen[0].view(2, -1)
+    assert inside[-432:-320] == pytest.approx(1) and outside[-432:-320] == pytest.approx(1)
+    assert inside[-320:] == pytest.approx(8 * 512 / 1024)
+    assert outside[-320:] == pytest.approx(8 * 512 / 3072)
+
+
+@settings(max_examples=6, deadline=None)
+@given(height=st.integers(9, 70), width=st.integers(9, 70))
+def test_training_and_use_give_the_same_picture_at_any_size(height, width):
+    network, (composite, mask) = a_network(), a_composite(height, width)
+    nn.init.normal_(network.semantic_context.layers[-1].weight, 0, 0.01)
+    with torch.no_grad():
+        used = network(composite, mask)
+    inside = mask.expand_as(used) > 0
+    assert torch.isfinite(used).all()
+    assert torch.allclose(used[inside], network(composite, mask).detach()[inside], atol=2e-3)
+
+
+def test_without_global_dynamics_there_is_nothing_to_add_to():
+    with pytest.raises(ValueError, match="global dynamics"):
+        HDNetConfig(global_dynamics=None, semantic_context=8)

