@@ -30,8 +30,18 @@ from ...files.training_images import (
 from ..sample import Sample, Source, is_foreground, to_mask
 from ..synthesis.augment import USUAL, Augmentation, soften_edge
 from ..synthesis.camera import Camera, change_camera
+from ..synthesis.compose_batch import pack
 from ..synthesis.mixture import USUAL_MIXTURE, Mixture
-from ..synthesis.paste import Layers, compose, inaccurate, place_in, take_apart, with_halo
+from ..synthesis.paste import (
+    INACCURATE,
+    OTHER_LIGHT,
+    Layers,
+    compose,
+    inaccurate,
+    place_in,
+    take_apart,
+    with_halo,
+)
 from ..synthesis.recolour import recolour
 from .splits import held_out
 
@@ -43,8 +53,7 @@ HALVES = ("choose", "quote")  # of what is held out
 FEWEST_TO_HALVE = 20  # photographs with masks
 REFERENCE_COLOURS = 1024
 BOLDNESS = (0.6, 1.0, 1.6, 2.2)  # of a pasted object's camera: from mild to plainly off
-OTHER_LIGHT = 0.25  # share of pasted composites whose whole scene is seen by another camera, truth and all
-HALO, INACCURATE, SHIFTED = 0.15, 0.2, 0.4  # shares of pasted composites
+HALO, SHIFTED = 0.15, 0.4  # shares of pasted composites
 
 
 class Photographs:
@@ -136,6 +145,29 @@ class Photographs:
             picture, mask = resize_picture(picture, size), resize_mask(mask, size)
         return self._recolour(_untouched(picture, mask), photo, rng)
 
+    def layers(self, index: int, rng: np.random.Generator, size: int) -> np.ndarray | None:
+        """Photograph `index` taken apart, from which :mod:`..synthesis.compose_batch` makes composites.
+
+        As in a pasted `sample`, mask, crop, shift, halo and flip are random. Where the object is not to differ by its
+        camera, it comes in another object's colours too.
+
+        Returns:
+            Uint8 `[10, size, size]`, see `compose_batch.pack`; None where too little is left of the object.
+
+        Raises:
+            PictureError: If the photograph or its mask cannot be read.
+        """
+        photo = self.with_masks[index]
+        picture, mask = self.read(photo, rng)
+        box = self.augmentation.box(mask, rng)
+        layers = take_apart(np.asarray(picture), np.asarray(mask), size, box, rng, rng.random() < SHIFTED)
+        if layers is None:
+            return None
+        layers = self._perhaps_with_halo(layers, photo, rng)
+        by_camera = rng.random() < self.mixture.camera
+        packed = pack(layers, None if by_camera else self._recoloured(layers, photo, rng))
+        return packed if rng.random() >= self.augmentation.flip else np.ascontiguousarray(packed[..., ::-1])
+
     def read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
         """Photograph number `photo` of `pictures`, and one of its masks; PictureError where it cannot be read."""
         picture = read_rgb(self.pictures[photo])
@@ -192,8 +224,7 @@ class Photographs:
             return _untouched(resize_picture(picture, size, box), resize_mask(mask, size, box))
         if rng.random() < OTHER_LIGHT:
             layers = _in_other_light(layers, Camera.random(rng, 1.0))
-        if rng.random() < HALO and (colours := self.reference(photo, rng)) is not None:
-            layers = with_halo(layers, colours[rng.integers(len(colours))], rng)
+        layers = self._perhaps_with_halo(layers, photo, rng)
         changed = None
         if rng.random() >= self.mixture.untouched:
             changed = self._other_colours(layers, photo, rng)
@@ -206,14 +237,24 @@ class Photographs:
         """Colours `[N, 3]` for a pasted object, or None where nothing plausible was found."""
         if rng.random() < self.mixture.camera:
             return change_camera(layers.foreground[layers.mask], place_in(layers.mask), rng, rng.choice(BOLDNESS))
+        recoloured = self._recoloured(layers, photo, rng)
+        return None if recoloured is None else recoloured[layers.mask]
+
+    def _recoloured(self, layers: Layers, photo: int, rng: np.random.Generator) -> np.ndarray | None:
+        """The foreground, float32 `[S, S, 3]`, in other photographs' colours; None where nothing plausible was found."""
         for _ in range(12):
             reference = self.reference(photo, rng)
             if reference is None:
                 continue
             changed = recolour(layers.foreground, layers.mask, reference, rng)
             if changed is not None:
-                return changed[layers.mask]
+                return changed
         return None
+
+    def _perhaps_with_halo(self, layers: Layers, photo: int, rng: np.random.Generator) -> Layers:
+        if rng.random() < HALO and (colours := self.reference(photo, rng)) is not None:
+            return with_halo(layers, colours[rng.integers(len(colours))], rng)
+        return layers
 
     def reference(self, photo: int, rng: np.random.Generator) -> np.ndarray | None:
         """Colours of another photograph, float32 `[M, 3]`; None where it cannot be read.

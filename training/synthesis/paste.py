@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, maximum_filter
+from torch import Tensor
 from torch.nn import functional as F
 
 from ...files.training_images import Box
@@ -23,6 +24,9 @@ TRIM = (1, 3)  # pixels of the photograph taken off the object's edge
 RING = (2, 7)  # pixels around the object's mask that the background loses
 MAX_SHIFT = 0.05  # of the sides of the crop; how far the object moves from its place
 SMALLEST = 0.004  # share of the picture that must be left of the object
+OTHER_LIGHT = 0.25  # share of composites whose whole scene is seen by another camera, truth and all
+INACCURATE = 0.2  # share of composites whose mask is off by a pixel
+TOO_SMALL = 0.6  # share of inaccurate masks; the others are too large
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def place_in(mask: np.ndarray) -> np.ndarray:
 
 def inaccurate(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A boolean mask one pixel too small or too large; as it was where nothing would be left."""
-    changed = binary_erosion(mask, border_value=1) if rng.random() < 0.6 else binary_dilation(mask)
+    changed = binary_erosion(mask, border_value=1) if rng.random() < TOO_SMALL else binary_dilation(mask)
     return changed if changed.any() and not changed.all() else mask
 
 
@@ -111,12 +115,28 @@ def _grow(mask: np.ndarray, radius: int) -> np.ndarray:
     return maximum_filter(mask.view(np.uint8), 2 * radius + 1) > 0
 
 
+def resize_inside(colours: Tensor, weight: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Makes pictures smaller, of which only a part counts.
+
+    Args:
+        colours: `[B, 3, H, W]` in 0..1.
+        weight: `[B, 1, H, W]`, 1 where they count and 0 elsewhere.
+        size: Side of the results, S.
+
+    Returns:
+        Mean colours `[B, 3, S, S]` over what counts of each area, and the share `[B, 1, S, S]` of the area that counts.
+    """
+    planes = torch.cat((colours * weight, weight), 1).contiguous()
+    planes = F.interpolate(planes, (size, size), mode="bilinear", antialias=True).clamp_(min=0)
+    share = planes[:, 3:]
+    return (planes[:, :3] / share.clamp(min=1e-6)).clamp_(0, 1), share
+
+
 def _average(colours: np.ndarray, where: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean colours `[S, S, 3]` over what counts of each area, and the share `[S, S]` that counts."""
-    weight = torch.from_numpy(where).float()
-    planes = torch.cat((torch.from_numpy(colours).permute(2, 0, 1) * weight, weight[None]))
-    *rgb, share = F.interpolate(planes[None], (size, size), mode="bilinear", antialias=True)[0].clamp_(min=0)
-    return (torch.stack(rgb, -1) / share.clamp(min=1e-6)[..., None]).clamp_(0, 1).numpy(), share.numpy()
+    """`resize_inside` of one picture `[H, W, 3]` and a boolean `[H, W]`: `[S, S, 3]` and `[S, S]`."""
+    planes = torch.from_numpy(colours).permute(2, 0, 1)
+    means, share = resize_inside(planes[None], torch.from_numpy(where)[None, None].float(), size)
+    return means[0].permute(1, 2, 0).contiguous().numpy(), share[0, 0].numpy()
 
 
 def _move(array: np.ndarray, down: int, across: int) -> np.ndarray:
