@@ -90,6 +90,7 @@ class Options:
         default=(), description="parts of the training: share, size, batch, rate"
     )
     learning_rate: Number = Field(default=1e-3, description="of Adam, at its highest")
+    encoder_rate: Number = Field(default=0.375, description="factor to it for the pretrained encoder's weights")
     beta1: Share = Field(default=0.9, description="of Adam")
     beta2: Share = Field(default=0.999, description="of Adam")
     warmup_steps: Count = Field(default=0, description="the learning rate rises over so many steps")
@@ -135,6 +136,10 @@ class Options:
     channels_last: Flag = Field(default=True, description="memory format; usually the faster one")
     compile: Flag = Field(default=False, description="torch.compile; the first steps of each size take minutes")
     workers: Count = Field(default=1, description="processes that read and augment pictures, for each training process")
+    pool: Count = Field(
+        default=0,
+        description="photographs, taken apart, that the device keeps and composes all batches of; 0 = the workers compose",
+    )
 
     validation_pairs: Count = Field(default=160, description="fixed pairs to validate on; 0 = no validation")
     validation_size: Side = Field(default=256, description="side of these pictures in pixels")

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's weights, as learnt on ImageNet, for a network that starts."""
+"""EfficientNet-Lite0's weights, as learnt on ImageNet: for a network that starts, and to be changed with care."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...hdnet import HDNet
 from ...hdnet.network.semantic_context import Block, Encoder
 
 EPSILON = 1e-3  # of its batch normalisation
@@ -33,6 +34,19 @@ def load_encoder(encoder: Encoder, path: str | Path) -> None:
             _fill(block, weights, f"_blocks.{number}.")
     except Exception as error:
         raise ValueError(f"{path}: these are not EfficientNet-Lite0's weights.") from error
+
+
+def parameter_groups(network: HDNet, encoder_rate: float) -> tuple[list[dict], list[float]]:
+    """Groups of parameters for an optimizer, and the factor to the learning rate of each.
+
+    Those of the encoder, which has learnt already, make a group of their own where there is one.
+    """
+    if network.semantic_context is None:
+        return [{"params": list(network.parameters())}], [1.0]
+    encoder = list(network.semantic_context.encoder.parameters())
+    known = {id(parameter) for parameter in encoder}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    return [{"params": others}, {"params": encoder}], [1.0, encoder_rate]
 
 
 def _fill(block: Block, weights: dict[str, Tensor], prefix: str) -> None:

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -46,6 +46,7 @@ from .initial_network import initial_network
 from .interruption import Interruption
 from .objective import training_loss
 from .options import Options, to_toml
+from .pretrained_encoder import parameter_groups
 from .record import StepStatistics, describe_weights, figures, progress_bar
 from .schedule import Schedule
 
@@ -87,6 +88,7 @@ class Trainer:
         network: The bare network, whose parameters are trained.
         model: The same as Accelerate wraps it: mixed precision, and the exchange of gradients between processes.
         ema: The moving average of the network's weights, which is validated and saved for use.
+        rates: Factors to the learning rate, of each group of parameters.
         writer: TensorBoard's; only rank 0 has one, and only rank 0 writes files.
     """
 
@@ -118,8 +120,8 @@ class Trainer:
         self.validation = Validation(
             options.data, options.validation_pairs, options.validation_size, rank, processes, mixture
         )
-        on_gpu = self.accelerator.device.type == "cuda"
-        self.batches = load_batches(options, source, self.schedule, self.progress, rank, processes, pin_memory=on_gpu)
+        device = self.accelerator.device
+        self.batches = load_batches(options, source, self.schedule, self.progress, rank, processes, device)
         self._build(saved)
         if saved:
             set_random_states(saved["random"][rank % len(saved["random"])])
@@ -135,7 +137,8 @@ class Trainer:
         network = initial_network(options, saved and saved["config"])
         network = network.to(accelerator.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.network, self.ema = network, copy.deepcopy(network).requires_grad_(False).eval()
-        optimizer = torch.optim.Adam(network.parameters(), options.learning_rate, (options.beta1, options.beta2))
+        parameters, self.rates = parameter_groups(network, options.encoder_rate)
+        optimizer = torch.optim.Adam(parameters, options.learning_rate, (options.beta1, options.beta2))
         if saved:
             load_parts(saved, network=network, average=self.ema, optimizer=optimizer)
         if options.compile:
@@ -151,9 +154,9 @@ class Trainer:
         options, progress, steps = self.options, self.progress, self.schedule.steps
         started = time.monotonic() - progress.seconds
         self.composite = average(gather_object(self.validation.composite_scores()))
-        micro_batches, statistics = iter(self.batches), StepStatistics()
-        stopped = False
-        with self.writer or nullcontext(), progress_bar(steps, progress.step, shown=bool(self.writer)) as bar:
+        stopped, statistics = False, StepStatistics()
+        bar = progress_bar(steps, progress.step, shown=bool(self.writer))
+        with closing(self.batches) as micro_batches, self.writer or nullcontext(), bar:
             if options.validation_pairs and progress.step == 0:
                 self._validate()  # the initial weights, for comparison
             while progress.step < steps and not stopped:
@@ -176,8 +179,8 @@ class Trainer:
         """One optimizer step; returns its loss, the norm of its gradient, its images and seconds."""
         begun = time.monotonic()
         options, accelerator, progress = self.options, self.accelerator, self.progress
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate(progress.step)
+        for group, rate in zip(self.optimizer.param_groups, self.rates):
+            group["lr"] = rate * self.schedule.learning_rate(progress.step)
         total = torch.zeros((), device=accelerator.device)
         for left in reversed(range(options.accumulate)):
             composite, mask, real = self._to_device(next(micro_batches))
