@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="begin from weights: a name of 'harmonize weights list', a file or hub:owner/repo[/file][@revision]",
     )
-    parser.add_argument("--config", metavar="C", help="paper, ours or a TOML file (default: ours)")
+    parser.add_argument("--config", metavar="C", help="paper, ours, gpu or a TOML file (default: ours)")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change options, see below"
     )

@@ -13,8 +13,8 @@ from harmonize_composite.training.loop.schedule import Schedule
 PAIRS = 65_742  # iHarmony4's training split
 
 
-def test_the_shipped_configurations_are_paper_and_ours():
-    assert {path.stem for path in CONFIGS.glob("*.toml")} == {"paper", "ours"}
+def test_the_shipped_configurations_are_paper_ours_and_gpu():
+    assert {path.stem for path in CONFIGS.glob("*.toml")} == {"paper", "ours", "gpu"}
 
 
 def test_the_paper_trains_hdnet_for_120_epochs_without_augmentation():
@@ -96,7 +96,7 @@ def test_a_bad_value_is_told_in_one_sentence(override, message):
 
 
 def test_an_unknown_configuration_is_told_with_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="'mine'; known: ours, paper"):
+    with pytest.raises(ValueError, match="'mine'; known: gpu, ours, paper"):
         load_options("mine")
     with pytest.raises(ValueError, match="there is no such file"):
         load_options(str(tmp_path / "mine.toml"))

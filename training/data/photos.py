@@ -241,7 +241,7 @@ class Photographs:
         return None if recoloured is None else recoloured[layers.mask]
 
     def _recoloured(self, layers: Layers, photo: int, rng: np.random.Generator) -> np.ndarray | None:
-        """The foreground, float32 `[S, S, 3]`, in other photographs' colours; None where nothing plausible was found."""
+        """The foreground, float32 `[S, S, 3]`, in another photograph's colours; None where none were plausible."""
         for _ in range(12):
             reference = self.reference(photo, rng)
             if reference is None:

@@ -102,7 +102,7 @@ class LayerPool:
         self._uploads = torch.cuda.Stream(self._device) if on_gpu else None  # beside the training
         loader = DataLoader(
             stream,
-            batch_sampler=(range(start, start + CHUNK) for start in count(0, CHUNK)),
+            batch_sampler=(list(range(start, start + CHUNK)) for start in count(0, CHUNK)),
             num_workers=workers,
             pin_memory=on_gpu,  # else copies would wait for the training, and the training for them
             worker_init_fn=leave_signals_to_parent,
@@ -150,7 +150,7 @@ class LayerPool:
             while not self._closed.is_set():
                 self._chunks.put(next(chunks))
         except Exception as error:
-            self._chunks.put(error)
+            self._chunks.put(error.with_traceback(None))  # which would keep `chunks`, and the processes with it
 
     def _add(self, chunk: Tensor | Exception) -> None:
         """Puts a chunk `[N, 10, S, S]` in the place of the oldest layers."""

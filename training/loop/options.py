@@ -138,7 +138,7 @@ class Options:
     workers: Count = Field(default=1, description="processes that read and augment pictures, for each training process")
     pool: Count = Field(
         default=0,
-        description="photographs, taken apart, that the device keeps and composes all batches of; 0 = the workers compose",
+        description="photographs, taken apart, of which the device composes all batches; 0 = the workers compose them",
     )
 
     validation_pairs: Count = Field(default=160, description="fixed pairs to validate on; 0 = no validation")

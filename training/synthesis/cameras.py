@@ -28,7 +28,7 @@ def to_srgb(light: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Cameras:
-    """Cameras and lights, one for each picture; the attributes of `Camera`, `[B]` or, of `gains` and `veil`, `[B, 3]`."""
+    """A camera and a light for each picture: attributes as of `Camera`, `gains` and `veil` `[B, 3]`, the others `[B]`."""
 
     exposure: Tensor
     gains: Tensor

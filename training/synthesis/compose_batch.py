@@ -1,8 +1,8 @@
 """Pasted composites of a whole batch, made on the device that trains.
 
-What `Photographs.sample` does for one pasted composite comes in two parts here. Taking a photograph apart and giving its
-object another object's colours is slow, and stays with numpy on the CPU, see `Photographs.layers`. Cameras, light,
-masks and composing are torch's: fast on a GPU, and other ones each time the same layers are used.
+What `Photographs.sample` does for one pasted composite comes in two parts here. To take a photograph apart, and to
+give its object another one's colours, is slow and stays with numpy on the CPU, see `Photographs.layers`. Cameras,
+light, masks and composing are torch's: fast on a GPU, and drawn anew each time that the same layers are used.
 """
 
 from __future__ import annotations
