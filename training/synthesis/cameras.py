@@ -28,7 +28,7 @@ def to_srgb(light: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Cameras:
-    """A camera and a light for each picture: attributes as of `Camera`, `gains` and `veil` `[B, 3]`, the others `[B]`."""
+    """A camera and a light for each picture: attributes as of `Camera`, `gains` and `veil` `[B, 3]`, others `[B]`."""
 
     exposure: Tensor
     gains: Tensor
