@@ -108,10 +108,12 @@ def test_what_an_inaccurate_mask_misses_is_not_to_be_harmonized(plain):
 @given(mask=st.integers(0, 2**25 - 1), seed=seeds)
 def test_inaccurate_masks_are_scipys_erosion_or_dilation(mask, seed):
     mask = np.array([mask >> bit & 1 for bit in range(25)], bool).reshape(5, 5)
-    changed = inaccurate_masks(torch.from_numpy(mask).repeat(6, 1, 1, 1), torch.Generator().manual_seed(seed))
+    changed = inaccurate_masks(torch.from_numpy(mask).repeat(100, 1, 1, 1), torch.Generator().manual_seed(seed))
     allowed = [binary_erosion(mask, border_value=1), binary_dilation(mask)]
-    allowed = [each if each.any() and not each.all() else mask for each in allowed]
-    assert all(any((got[0].numpy() == each).all() for each in allowed) for got in changed)
+    smaller, larger = (each if each.any() and not each.all() else mask for each in allowed)
+    are_smaller, are_larger = ((changed[:, 0].numpy() == each).all((1, 2)) for each in (smaller, larger))
+    assert (are_smaller | are_larger).all()
+    assert 0.35 < are_smaller.mean() < 0.85 or (smaller == larger).all()  # 0.6 of them
 
 
 @settings(max_examples=20, deadline=None)
