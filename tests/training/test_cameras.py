@@ -58,6 +58,7 @@ def test_each_picture_is_seen_as_a_single_camera_sees_it(many, mask, seed, with_
         np.testing.assert_allclose(got[mask], expected, rtol=1e-4, atol=1e-4)
 
 
+@settings(deadline=None)
 @given(masks)
 def test_places_are_those_of_a_single_mask(mask):
     found = places_in(torch.from_numpy(mask)[None, None])[0].permute(1, 2, 0).numpy()
@@ -68,6 +69,7 @@ def test_an_empty_mask_has_finite_places():
     assert places_in(torch.zeros(1, 1, 5, 4, dtype=torch.bool)).isfinite().all()
 
 
+@settings(deadline=None)
 @given(mask=masks, seed=seeds)
 def test_as_many_colours_are_lost_as_in_a_single_picture(mask, seed):
     rng = np.random.default_rng(seed)

@@ -105,6 +105,7 @@ def test_what_an_inaccurate_mask_misses_is_not_to_be_harmonized(plain):
         np.testing.assert_array_equal(one[~mask], truth[~mask])
 
 
+@settings(deadline=None)
 @given(mask=st.integers(0, 2**25 - 1), seed=seeds)
 def test_inaccurate_masks_are_scipys_erosion_or_dilation(mask, seed):
     mask = np.array([mask >> bit & 1 for bit in range(25)], bool).reshape(5, 5)

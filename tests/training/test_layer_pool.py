@@ -1,4 +1,4 @@
-"""Training from a pool of layers on the device; here the device is the CPU."""
+"""Training from a pool of layers on the device; the pool itself on a GPU too, where there is one."""
 
 import logging
 import multiprocessing
@@ -21,6 +21,7 @@ from photographs import broken
 from runs import checkpoint, flat
 
 SIDE = 24
+devices = pytest.mark.parametrize("device", ["cpu", *["cuda"] * torch.cuda.is_available()])
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def pooled(small):
     return replace(small, pool=20, workers=1, pasted=1.0, camera=0.5)
 
 
-def open_pool(photographs, capacity, seed=0):
+def open_pool(photographs, capacity, device, seed=0):
     stream = LayerStream(photographs, SIDE, (seed, 0))
-    return closing(LayerPool(stream, capacity, 1, torch.Generator().manual_seed(seed)))
+    return closing(LayerPool(stream, capacity, 1, torch.Generator(device).manual_seed(seed)))
 
 
 def no_child_left(seconds=10):
@@ -59,25 +60,32 @@ def test_a_photograph_that_cannot_be_read_is_skipped_and_named_once(photos, capl
     assert len(skipped) == 1 and source.pictures[source.with_masks[0]].name in skipped[0]
 
 
-def test_the_oldest_layers_are_replaced_by_new_ones(folder_of_photos):
+@devices
+def test_the_oldest_layers_are_replaced_by_new_ones(folder_of_photos, device):
     stream = LayerStream(Photographs(folder_of_photos), SIDE, (3, 0))
-    known = [torch.from_numpy(stream[number]) for number in range(16 + 10)]  # the pool takes the first 4 of its third
-    with open_pool(Photographs(folder_of_photos), 20, seed=3) as pool:
+    made = [stream[number].tobytes() for number in range(4 * 16)]
+    with open_pool(Photographs(folder_of_photos), 20, device, seed=3) as pool:
+        seen = {}
         while pool.made < 40:
             pool.batch(2, SIDE, 0.0)
+            seen[pool.made] = [layers.tobytes() for layers in pool._layers.cpu().numpy()]
             time.sleep(0.01)
-        held = pool._layers.clone()
-    assert pool.made % 20 in (0, 16)
-    assert len({layers.numpy().tobytes() for layers in held}) > 12
-    first = [any(torch.equal(layers, old) for layers in held) for old in known[:10]]
-    assert not any(first)
+    # chunks of 16, of which those at the end of the pool lose what has no room: 16, 4, 16, 4
+    first, second = made[:16] + made[16:20], made[32:48] + made[48:52]
+    assert seen[min(seen)][:16] == first[:16] and seen[max(seen)][:16] != first[:16]
+    if 20 in seen:
+        assert seen[20] == first
+    if 40 in seen:
+        assert seen[40] == second
     assert no_child_left()
 
 
-def test_batches_are_composites_of_the_size_asked_for(folder_of_photos):
-    with open_pool(Photographs(folder_of_photos), 5) as pool:
+@devices
+def test_batches_are_composites_of_the_size_asked_for(folder_of_photos, device):
+    with open_pool(Photographs(folder_of_photos), 5, device) as pool:
         for size in (SIDE, 16):
             composite, mask, real = pool.batch(3, size, 0.0)
+            assert composite.device.type == mask.device.type == real.device.type == device
             assert composite.shape == real.shape == (3, 3, size, size) and mask.shape == (3, 1, size, size)
             outside = (mask == 0).expand_as(real)
             assert torch.equal(composite[outside], real[outside]) and not torch.equal(composite, real)

@@ -74,6 +74,7 @@ def train(options: Options, folder: str | Path, resume: bool = False) -> bool:
     Raises:
         ValueError, OSError: The options, the data or the checkpoint are unfit, or a file could not be written.
         TrainingError: Gradients or weights are not finite.
+        RuntimeError: A process that reads pictures has failed.
     """
     with exact_on_cpu(), Interruption() as interruption:
         trainer = Trainer(options, Path(folder), resume)
