@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from harmonize_composite.files.training_images import PictureError
 from harmonize_composite.training.data.photos import Photographs
 from harmonize_composite.training.loop import layer_pool
 from harmonize_composite.training.loop import train as loop
@@ -92,21 +91,26 @@ def test_batches_are_composites_of_the_size_asked_for(folder_of_photos, device):
             assert composite.min() >= -1 and composite.max() <= 1 and set(mask.unique().tolist()) == {0, 1}
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (KeyError("colour"), r"KeyError: 'colour'\."),
-        (PictureError("x.png: bad."), "ValueError: .*: of 100 photographs"),
-    ],
-)
-def test_an_error_in_a_worker_ends_the_run_with_a_sentence(pooled, tmp_path, monkeypatch, spoil, said):
-    def failing(*_):
-        raise spoil
+class FailingStream(LayerStream):
+    def __getitem__(self, number):
+        raise KeyError("colour")
 
-    monkeypatch.setattr(Photographs, "layers", failing)  # workers are forks
-    with pytest.raises(RuntimeError, match=f"A process that takes photographs apart failed: {said}") as error:
-        train(replace(pooled, validation_pairs=0), tmp_path / "run")
-    assert "\n" not in str(error.value)
+
+def test_an_error_in_a_worker_is_told_in_a_sentence(folder_of_photos):
+    stream = FailingStream(Photographs(folder_of_photos), SIDE, (0, 0))
+    with closing(LayerPool(stream, 8, 1, torch.Generator())) as pool:
+        with pytest.raises(RuntimeError) as error:
+            pool.batch(1, SIDE, 0.0)
+    assert str(error.value) == "A process that takes photographs apart failed: KeyError: 'colour'."
+    assert no_child_left()
+
+
+def test_photographs_that_all_cannot_be_read_end_the_run(pooled, photos, tmp_path):
+    for path in (photos / "images").iterdir():
+        broken(path)
+    options = replace(pooled, data=str(photos), validation_pairs=0)
+    with pytest.raises(RuntimeError, match="of 100 photographs in a row none could be read"):
+        train(options, tmp_path / "run")
     assert no_child_left()
 
 

@@ -100,6 +100,8 @@ class LayerPool:
         on_gpu = self._device.type == "cuda"
         self._layers = _allocate((capacity, PLANES, stream.side, stream.side), self._device)
         self._uploads = torch.cuda.Stream(self._device) if on_gpu else None  # beside the training
+        if self._uploads:  # the memory may have served before, in work that is still going on
+            self._uploads.wait_stream(torch.cuda.current_stream(self._device))
         loader = DataLoader(
             stream,
             batch_sampler=(list(range(start, start + CHUNK)) for start in count(0, CHUNK)),
