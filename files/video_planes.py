@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from av import VideoFrame
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from av import VideoFrame
     from av.video.format import VideoFormat
 
 BT601, BT709, BT2020, SMPTE240M = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593), (0.212, 0.087)
 WEIGHTS = {1: BT709, 5: BT601, 6: BT601, 7: SMPTE240M, 9: BT2020, 10: BT2020}  # (Kr, Kb) by ITU-T H.273's number
 HD = 720  # lines; from here on what is not tagged is BT.709, as players take it
 FULL_RANGE = 2
+TAGS = ("colorspace", "color_range", "color_primaries", "color_trc")
 CHROMA = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
 
 
@@ -53,6 +54,19 @@ class Planes:
         self.chroma: int
         self.black, self.luma, self.chroma = (0, self.most, self.most) if full else (16 * unit, 219 * unit, 224 * unit)
         self.kr, self.kb = WEIGHTS.get(int(frame.colorspace), BT709 if frame.height >= HD else BT601)
+
+    @classmethod
+    def copied(cls, frame: VideoFrame) -> Planes:
+        """Of a copy, without alpha."""
+        name = planar_name(frame.format, alpha=False)
+        source = cls(frame)
+        copy = VideoFrame(frame.width, frame.height, name)
+        for tag in TAGS:
+            setattr(copy, tag, getattr(frame, tag))
+        result = cls(copy)
+        for one, other in zip(result.planes, source.planes):
+            one[:] = other
+        return result
 
     def _plane(self, number: int) -> np.ndarray:
         plane: Any = self.frame.planes[number]  # a buffer, of which PyAV's types say nothing
@@ -124,14 +138,15 @@ class Planes:
         return pooled[0, 0]
 
 
-def planar_name(form: VideoFormat) -> str:
+def planar_name(form: VideoFormat, alpha: bool = True) -> str:
     """The name of the planar format, in the machine's order of bytes, that holds what ``form`` does."""
     bits = form.components[0].bits if not form.has_palette else 8
     ending = "" if bits <= 8 else f"{min(bits, 16)}le"
-    alpha = any(each.is_alpha for each in form.components)
+    has_alpha = any(each.is_alpha for each in form.components)
+    alpha = alpha and has_alpha
     if form.is_rgb or form.has_palette or form.is_bayer:
         return f"gbr{'a' if alpha else ''}p{ending}"
-    if len(form.components) - alpha == 1 and not alpha:
+    if len(form.components) - has_alpha == 1 and not alpha:
         return f"gray{ending}"
     if form.name.startswith("yuvj"):
         return form.name

@@ -1,0 +1,161 @@
+"""The frames of a film with their masks and with what lies behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import PictureError
+from .names import ENDINGS
+from .pictures import read_picture
+from .video import Film
+from .video_masks import FilmMask, MaskAt, alpha_mask, masks_for, shown
+from .video_planes import Planes
+
+SMALL = 32  # pixels of a side of a thumbnail
+HIDDEN = 1e-4  # standard deviation of colours, 0..1: below, what an alpha channel hides is filled with one colour
+
+BehindAt = Callable[[int, float], Planes]
+
+
+class MaskedFrame:
+    """A frame, its mask, its time and, where there is one, its background: what the streaming harmonizer works on.
+
+    Args:
+        planes: Of the composite.
+        marked: Its mask.
+        seconds: From the first frame.
+        behind: The background, of the same size. It becomes the result.
+    """
+
+    def __init__(self, planes: Planes, marked: FilmMask, seconds: float, behind: Planes | None = None) -> None:
+        self.planes, self.marked, self.seconds, self.behind = planes, marked, seconds, behind
+        self.box, self.has_background = marked.box, behind is not None
+
+    def thumbnail(self) -> Tensor:
+        """``[C, 32, 32]``, the samples of each plane in 0..1."""
+        small = (each[:: max(1, len(each) // 256), :: max(1, each.shape[1] // 256)] for each in self.planes.planes)
+        made = [torch.from_numpy(each.astype(np.float32))[None, None] for each in small]
+        return torch.cat([F.adaptive_avg_pool2d(each, SMALL)[0] for each in made]) / self.planes.most
+
+    def colours(self) -> Tensor:
+        """RGB ``[H, W, 3]`` of the composite."""
+        return _all_of(self.planes)
+
+    def background(self) -> Tensor | None:
+        """RGB ``[H, W, 3]`` of the background, if there is one."""
+        return None if self.behind is None else _all_of(self.behind)
+
+    def mask(self) -> Tensor:
+        """``[H, W]`` in 0..1."""
+        return self.marked.full()
+
+    def change(self, apply: Callable[[Tensor, Tensor | None, Tensor, tuple[int, int, int, int]], None]) -> None:
+        """Lets ``apply`` change RGB inside the mask's box, given the background's, and writes the difference."""
+        if self.box is None:
+            return
+        target = self.behind or self.planes
+        box = target.aligned(self.planes.aligned(self.box))
+        rows, columns = slice(*box[:2]), slice(*box[2:])
+
+        def inside(values: Tensor) -> Tensor:
+            whole = torch.empty(*self.planes.size, 3)  # only its box is ever touched
+            whole[rows, columns] = values
+            return whole
+
+        picture = inside(self.planes.colours(box))
+        behind = None if self.behind is None else inside(self.behind.colours(box))
+        before = target.colours(box)
+        apply(picture, behind, self.mask(), self.box)
+        target.add(picture[rows, columns] - before, box)
+
+    def result(self) -> Any:
+        """The frame to write, at the composite's time."""
+        frame = (self.behind or self.planes).frame
+        frame.pts, frame.time_base = self.planes.frame.pts, self.planes.frame.time_base
+        return frame
+
+
+def masked_frames(
+    film: Film,
+    mask: Path | Film | Tensor | None,
+    invert: bool = False,
+    behind: Path | Film | Tensor | None = None,
+    aside: Callable[[Any], None] | None = None,
+) -> Iterator[MaskedFrame]:
+    """Frames of a film with their masks and backgrounds.
+
+    Args:
+        film: The composite.
+        mask: As of :func:`.masks_for`; None for the film's alpha channel.
+        invert: Black, or transparent, is the foreground.
+        behind: What lies behind the composite: a film, a picture, or ``[1, H, W, 3]`` in 0..1.
+        aside: Is given the packets of all other streams.
+
+    Raises:
+        PictureError: There is no such alpha channel, nothing to match, or a size does not fit.
+    """
+    mask_at: MaskAt | None = None
+    behind_at: BehindAt | None = None
+    for number, (seconds, frame) in enumerate(film.frames(aside)):
+        planes = Planes(frame)
+        if number == 0:
+            if mask is not None:
+                mask_at = masks_for(film, mask, planes.size, invert)
+            elif planes.alpha is None:
+                raise PictureError(f"{film.name}: without an alpha channel a film is not its own mask; give a mask.")
+            if behind is not None:
+                behind_at = _backgrounds(film, behind, planes)
+        marked = mask_at(number, seconds) if mask_at else alpha_mask(planes, invert)
+        if number == 0 and mask is None and behind is None:
+            _check_something_shows(film, planes, marked)
+        if behind_at and planes.alpha is not None and mask_at:  # only what is not transparent is pasted
+            marked = marked.limited(alpha_mask(planes))
+        yield MaskedFrame(planes, marked, seconds, behind_at(number, seconds) if behind_at else None)
+
+
+def _backgrounds(film: Film, behind: Path | Film | Tensor, first: Planes) -> BehindAt:
+    """What gives a frame its background, a copy of its own."""
+    if isinstance(behind, Path) and behind.suffix.lower() in ENDINGS:
+        behind = read_picture(behind)[0]
+    if isinstance(behind, Tensor):
+        _check_size((behind.shape[1], behind.shape[2]), first.size)
+        still = Planes.copied(first.frame)
+        whole = (0, first.size[0], 0, first.size[1])
+        still.add(behind[0, ..., :3].float().cpu() - still.colours(whole), whole)
+        return lambda number, seconds: Planes.copied(still.frame)
+    other = behind if isinstance(behind, Film) else Film(behind)
+    frame_at = shown(film, other, other.frames())
+
+    def at(number: int, seconds: float) -> Planes:
+        planes = Planes.copied(frame_at(number, seconds))
+        _check_size(planes.size, first.size)
+        return planes
+
+    return at
+
+
+def _check_size(behind: tuple[int, int], size: tuple[int, int]) -> None:
+    if behind != size:
+        raise PictureError(
+            f"The background is {behind[1]}x{behind[0]} pixels but the film {size[1]}x{size[0]}; give both one size."
+        )
+
+
+def _check_something_shows(film: Film, planes: Planes, marked: FilmMask) -> None:
+    outside = marked.full() == 0
+    colours = _all_of(planes)[outside]
+    if len(colours) and colours.std(0).max() < HIDDEN:
+        raise PictureError(
+            f"{film.name}: outside its alpha there is nothing to match; give a --background to paste onto."
+        )
+
+
+def _all_of(planes: Planes) -> Tensor:
+    return planes.colours((0, planes.size[0], 0, planes.size[1])).clamp_(0, 1)

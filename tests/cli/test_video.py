@@ -1,0 +1,149 @@
+"""`harmonize video`: backgrounds, anchors, what a container cannot hold. PyAV alone writes and reads."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av")
+
+from films import as_picture, read, read_rgb, rectangle, textured, write  # noqa: E402
+
+from harmonize_composite.cli import main  # noqa: E402
+
+MASK = rectangle()
+OUTSIDE = ~MASK
+
+
+def video(folder, *arguments):
+    """Runs the command in a folder; names that end like films and pictures are files of it."""
+    ours = (".mkv", ".mov", ".mp4", ".webm", ".png")
+    return main(["video", *(str(folder / each) if each.endswith(ours) else each for each in arguments)])
+
+
+def cast(picture, gain=(1.3, 1.0, 0.75)):
+    return (picture * np.array(gain)).clip(0, 255).astype(np.uint8)
+
+
+def psnr(one, other, where=MASK):
+    return -10 * np.log10(np.square((one.astype(float) - other)[where] / 255).mean())
+
+
+@pytest.mark.parametrize("kind", ["film", "picture"])
+def test_a_foreground_is_pasted_onto_a_background_whose_samples_are_kept(tmp_path, kind):
+    scene, thing = textured(0), textured(1)
+    frames = [np.where(MASK[..., None], thing, 0).astype(np.uint8)] * 8  # a cut-out on black
+    write(tmp_path / "film.mkv", frames)
+    write(tmp_path / "mask.mkv", [as_picture(MASK)] * 8)
+    behind = "behind.mkv" if kind == "film" else "behind.png"
+    if kind == "film":
+        write(tmp_path / behind, [np.roll(scene, number, 1) for number in range(8)], "yuv420p")
+    else:
+        av.VideoFrame.from_ndarray(scene, "rgb24").to_image().save(tmp_path / behind)
+    given = ("film.mkv", "mask.mkv", "-o", "out.mkv", "--background", behind, "--codec", "ffv1", "--strength", "0")
+    assert video(tmp_path, *given) == 0
+    after, pasted = read(tmp_path / "out.mkv"), read_rgb(tmp_path / "out.mkv")
+    expected = read(tmp_path / behind) if kind == "film" else None
+    assert len(after) == 8
+    for number in range(8):
+        if kind == "film":
+            assert (after[number] == expected[number])[OUTSIDE].all()
+        else:
+            assert np.abs(pasted[number].astype(int) - scene)[OUTSIDE].max() <= 3  # what 8 bit YUV rounds
+        assert psnr(pasted[number], thing, rectangle(36, 60, 52, 108)) > (25 if kind == "film" else 40)
+
+
+def test_a_shift_of_tones_seen_outside_the_mask_is_taken_back_inside(tmp_path):
+    """As of a film that a video model inpainted: compressed and shifted as a whole."""
+    scene = textured(0)
+    truth = [np.roll(scene, 2 * number, 1) for number in range(10)]
+    for each in truth:
+        each[MASK] = textured(1)[MASK]
+    original = [np.roll(scene, 2 * number, 1) for number in range(10)]
+    shifted = [(each * 0.93 + np.array([9, 4, 0])).astype(np.uint8) for each in truth]
+    write(tmp_path / "film.mkv", shifted)
+    write(tmp_path / "mask.mkv", [as_picture(MASK)] * 10)
+    write(tmp_path / "original.mkv", original)
+    given = ("film.mkv", "mask.mkv", "-o", "out.mkv", "--background", "original.mkv", "--codec", "ffv1")
+    assert video(tmp_path, *given) == 0
+    before, after, original = (read_rgb(tmp_path / name) for name in ("film.mkv", "out.mkv", "original.mkv"))
+    for number in range(10):
+        assert (after[number] == original[number])[OUTSIDE].all()
+        assert psnr(after[number], truth[number]) > psnr(before[number], truth[number]) + 10
+
+
+def test_a_background_of_another_size_is_refused_in_a_sentence(tmp_path, capsys):
+    write(tmp_path / "film.mkv", [textured()] * 3)
+    write(tmp_path / "mask.mkv", [as_picture(MASK)] * 3)
+    write(tmp_path / "behind.mkv", [textured(size=(64, 64))] * 3)
+    assert video(tmp_path, "film.mkv", "mask.mkv", "-o", "out.mkv", "--background", "behind.mkv") == 2
+    assert "background is 64x64 pixels but the film 160x96" in capsys.readouterr().err
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def film_of_two_shots(folder):
+    """Two seconds of each of two scenes; the cast of the first shot's object grows."""
+    frames = []
+    for number in range(20):
+        frame = textured(0)
+        frame[MASK] = cast(frame, (1 + 0.03 * number, 1, 1 - 0.02 * number))[MASK]
+        frames.append(frame)
+    other = 255 - textured(2)
+    other[MASK] = cast(other)[MASK]
+    write(folder / "film.mkv", frames + [other] * 10, rate=10)
+    write(folder / "mask.mkv", [as_picture(MASK)] * 30, rate=10)
+
+
+def test_an_anchors_change_holds_for_its_whole_shot_and_no_other(tmp_path):
+    film_of_two_shots(tmp_path)
+    given = ("film.mkv", "mask.mkv", "--codec", "ffv1", "--foreground", "pasted", "-o")
+    for name, anchor in {
+        "none.mkv": (),
+        "early.mkv": ("--anchor", "0"),
+        "late.mkv": ("--anchor", "00:01-00:01.9"),
+    }.items():
+        assert video(tmp_path, *given, name, *anchor) == 0
+    before = read_rgb(tmp_path / "film.mkv")
+    none, early, late = (read_rgb(tmp_path / name) for name in ("none.mkv", "early.mkv", "late.mkv"))
+    for frames in (early, late):
+        assert all((one == other).all() for one, other in zip(frames[20:], none[20:]))
+        # one map of colours for all frames: the same colour goes to the same colour
+        first, last = ((frames[number].astype(int) - before[number])[MASK].mean(0) for number in (0, 1))
+        assert np.abs(first - last).max() < 3
+    shift = [np.abs(frames[0].astype(int) - before[0])[MASK].mean() for frames in (early, late)]
+    assert shift[0] < shift[1]  # the first frame has no cast, so its own change is small
+
+
+@pytest.mark.parametrize(
+    ("anchor", "said"),
+    [
+        ("9", "film ends before the anchor at 9 s"),
+        ("2-1", "ends before it begins"),
+        ("soon", "An anchor is a time"),
+        ("0", "mask is empty at the anchor at 0 s"),
+    ],
+)
+def test_an_anchor_that_says_nothing_is_refused_in_a_sentence(tmp_path, capsys, anchor, said):
+    write(tmp_path / "film.mkv", [textured()] * 10, rate=10)
+    write(tmp_path / "mask.mkv", [as_picture(MASK & False)] * 5 + [as_picture(MASK)] * 5, rate=10)
+    try:
+        code = video(tmp_path, "film.mkv", "mask.mkv", "-o", "out.mkv", "--anchor", anchor)
+    except SystemExit as stopped:
+        code = stopped.code
+    told = capsys.readouterr().err
+    assert code == 2 and said in told and told.count("\n") == 1
+    assert not (tmp_path / "out.mkv").exists()
+
+
+def test_without_pyav_the_sentence_names_the_extra(tmp_path):
+    script = (
+        "import sys; sys.modules['av'] = None; from harmonize_composite.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    (tmp_path / "film.mkv").write_bytes(b"")
+    arguments = ["video", "film.mkv", "film.mkv", "-o", "out.mkv"]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "harmonize: this command needs PyAV; install it with: pip install 'harmonize-composite[video]'\n"
+    )
