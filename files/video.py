@@ -51,7 +51,7 @@ class Film:
         graph, first, number = None, None, 0
         for packet in self.container.demux(*([] if aside else [self.stream])):
             if packet.stream.index != self.stream.index:
-                if packet.dts is not None and aside is not None:
+                if packet.size and aside is not None:
                     aside(packet)
                 continue
             decoded: list[Any] = self._decoder.decode(packet if packet.size else None)

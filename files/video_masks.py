@@ -112,7 +112,7 @@ def masks_for(film: Film, mask: Path | Film | Tensor, size: tuple[int, int], inv
     if isinstance(mask, Path) and mask.suffix.lower() in ENDINGS:
         return _by_number(iter([of_values(read_mask(mask)[0])]))
     other = mask if isinstance(mask, Film) else Film(mask)
-    frames = ((seconds, _brightness(Planes(frame), invert).fitted(size)) for seconds, frame in other.frames())
+    frames = ((seconds, _mask_of(Planes(frame), invert).fitted(size)) for seconds, frame in other.frames())
     return shown(film, other, frames)
 
 
@@ -151,7 +151,10 @@ def alpha_mask(planes: Planes, invert: bool = False) -> FilmMask:
     return FilmMask(planes.alpha, _table(planes.most + 1, 0, planes.most, invert, near=0.0))
 
 
-def _brightness(planes: Planes, invert: bool) -> FilmMask:
+def _mask_of(planes: Planes, invert: bool) -> FilmMask:
+    """The alpha channel, unless nothing is transparent, otherwise the brightness, as of pictures."""
+    if planes.alpha is not None and planes.alpha.min() < planes.most:
+        return alpha_mask(planes, invert)
     samples = planes.planes[1 if planes.is_rgb else 0]
     black, white = (0, planes.most) if planes.is_rgb else (planes.black, planes.black + planes.luma)
     return FilmMask(samples, _table(planes.most + 1, black, white, invert))

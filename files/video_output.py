@@ -65,7 +65,7 @@ def write_film(
 
     def write(file: BinaryIO) -> None:
         with av.open(file, "w", format=kind) as output:
-            if av.Codec(encoder, "w").canonical_name not in output.supported_codecs:
+            if encoder not in output.supported_codecs:
                 raise PictureError(f"{path}: {path.suffix} does not hold {encoder}; name another --codec or ending.")
             aside: deque[Any] = deque()
             frames = frames_of(aside.append)

@@ -8,10 +8,10 @@ import numpy as np
 WIDTH, HEIGHT = 160, 96
 
 
-def write(path, pictures, form="yuv444p", codec="ffv1", rate=25, times=None, sound=False, subtitles=None):
+def write(path, pictures, form="yuv444p", codec="ffv1", rate=25, times=None, sound=False):
     """Writes RGB or RGBA pictures `[H, W, 3 or 4]`; `times` are seconds, at a frame rate that varies."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=rate)
+        stream = out.add_stream(codec, rate=rate, options={"crf": "4"} if codec == "libx264" else {})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = form
         if times:

@@ -9,7 +9,6 @@ import pytest
 av = pytest.importorskip("av")
 
 from films import as_picture, read, read_rgb, rectangle, textured, write  # noqa: E402
-
 from harmonize_composite.cli import main  # noqa: E402
 
 MASK = rectangle()
@@ -18,7 +17,7 @@ OUTSIDE = ~MASK
 
 def video(folder, *arguments):
     """Runs the command in a folder; names that end like films and pictures are files of it."""
-    ours = (".mkv", ".mov", ".mp4", ".webm", ".png")
+    ours = (".mkv", ".mov", ".mp4", ".webm", ".avi", ".png")
     return main(["video", *(str(folder / each) if each.endswith(ours) else each for each in arguments)])
 
 
@@ -147,3 +146,71 @@ def test_without_pyav_the_sentence_names_the_extra(tmp_path):
     assert (
         done.stderr == "harmonize: this command needs PyAV; install it with: pip install 'harmonize-composite[video]'\n"
     )
+
+
+def test_what_a_container_cannot_hold_is_said_and_the_rest_is_kept(tmp_path, capsys):
+    write(tmp_path / "bare.mkv", [textured()] * 5, "yuv420p", "libx264", sound=True)
+    subtitle = b"1\n00:00:00,000 --> 00:00:00,100\nHello\n"
+    (tmp_path / "words.srt").write_bytes(subtitle)
+    with (
+        av.open(str(tmp_path / "bare.mkv")) as bare,
+        av.open(str(tmp_path / "words.srt")) as words,
+        av.open(str(tmp_path / "film.mkv"), "w") as out,
+    ):
+        tracks = {
+            (source, each.index): out.add_stream_from_template(each)
+            for source in (bare, words)
+            for each in source.streams
+        }
+        out.add_attachment("font.ttf", "font/ttf", b"no font")
+        for source in (bare, words):
+            for packet in source.demux():
+                if packet.size:
+                    packet.stream = tracks[source, packet.stream.index]
+                    out.mux(packet)
+    write(tmp_path / "mask.mkv", [as_picture(MASK)] * 5)
+
+    def streams(name):
+        with av.open(str(tmp_path / name)) as film:
+            return [(each.type, each.codec_context.name) for each in film.streams if each.codec_context]
+
+    assert video(tmp_path, "film.mkv", "mask.mkv", "-o", "out.mkv") == 0
+    kept = [("video", "h264"), ("audio", "pcm_s16le"), ("subtitle", "srt")]
+    assert streams("out.mkv") == kept
+    told = capsys.readouterr().err
+    assert "attachment" in told and "Sound" not in told and "Subtitles" not in told
+    assert video(tmp_path, "film.mkv", "mask.mkv", "-o", "out.avi") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("harmonize: ")]
+    assert any("Subtitles (srt) cannot be kept in .avi" in line for line in told)
+    assert streams("out.avi") == kept[:2]
+
+
+def test_alpha_is_kept_where_the_codec_has_it_and_its_loss_is_said(tmp_path, capsys):
+    where = rectangle(16, 80, 32, 96)
+    scene = textured()
+    scene[where] = cast(scene)[where]
+    write(tmp_path / "film.mov", [np.dstack((scene, where.astype(np.uint8) * 255))] * 3, "argb", "qtrle")
+    assert video(tmp_path, "film.mov", "film.mov", "-o", "out.mov", "--foreground", "pasted") == 0
+    with av.open(str(tmp_path / "out.mov")) as film:
+        frames = [frame.to_ndarray(format="rgba") for frame in film.decode(video=0)]
+    assert len(frames) == 3
+    for frame in frames:
+        assert ((frame[..., 3] == 255) == where).all()
+        assert (frame[..., :3] == scene)[~where].all() and (frame[..., :3] != scene)[where].any()
+    assert "alpha" not in capsys.readouterr().err
+    assert video(tmp_path, "film.mov", "film.mov", "-o", "out.mp4", "--codec", "h264") == 0
+    assert "libx264 holds no alpha channel" in capsys.readouterr().err
+    close = np.abs(read_rgb(tmp_path / "out.mp4")[0].astype(int) - scene)[~where]
+    assert close.mean() < 4  # the right matrix: another one would be 10 off
+
+
+def test_a_container_that_does_not_hold_the_codec_is_refused_in_a_sentence(tmp_path, capsys):
+    write(tmp_path / "film.mkv", [textured()] * 3)
+    write(tmp_path / "mask.mkv", [as_picture(MASK)] * 3)
+    for name, said in {"out.webm": "does not hold ffv1", "out.gif": "must end in one of"}.items():
+        assert (
+            main(["video", *(str(tmp_path / each) for each in ("film.mkv", "mask.mkv")), "-o", str(tmp_path / name)])
+            == 2
+        )
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
