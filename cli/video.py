@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             seen = Film(args.composite)
             harmonize.anchor(frames_of(seen), args.anchor)
             seen.close()
-        with tqdm(total=film.count, unit="frame", disable=None) as bar:
+        with tqdm(total=film.length, unit="frame", disable=None) as bar:
 
             def frames(aside: Callable[[Any], None]) -> Iterator[MaskedFrame]:
                 nonlocal done
@@ -140,8 +140,10 @@ def _said_once() -> Iterator[None]:
     said: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        return text not in said and not said.add(text)
+        if (text := record.getMessage()) in said:
+            return False
+        said.add(text)
+        return True
 
     handlers = logging.root.handlers
     for each in handlers:

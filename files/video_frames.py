@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from .errors import PictureError
 from .names import ENDINGS
 from .pictures import read_picture
-from .video import Film
-from .video_masks import FilmMask, MaskAt, alpha_mask, masks_for, shown
+from .video import Clip, Film
+from .video_masks import FilmMask, MaskAt, alpha_mask, by_number, masks_for, shown
 from .video_planes import Planes
 
 SMALL = 32  # pixels of a side of a thumbnail
@@ -84,9 +84,9 @@ class MaskedFrame:
 
 def masked_frames(
     film: Film,
-    mask: Path | Film | Tensor | None,
+    mask: Path | Film | Clip | Tensor | None,
     invert: bool = False,
-    behind: Path | Film | Tensor | None = None,
+    behind: Path | Film | Clip | Tensor | None = None,
     aside: Callable[[Any], None] | None = None,
 ) -> Iterator[MaskedFrame]:
     """Frames of a film with their masks and backgrounds.
@@ -95,7 +95,7 @@ def masked_frames(
         film: The composite.
         mask: As of :func:`.masks_for`; None for the film's alpha channel.
         invert: Black, or transparent, is the foreground.
-        behind: What lies behind the composite: a film, a picture, or ``[1, H, W, 3]`` in 0..1.
+        behind: What lies behind the composite: a film, a picture, or ``[N, H, W, 3]`` in 0..1, one a frame.
         aside: Is given the packets of all other streams.
 
     Raises:
@@ -120,25 +120,50 @@ def masked_frames(
         yield MaskedFrame(planes, marked, seconds, behind_at(number, seconds) if behind_at else None)
 
 
-def _backgrounds(film: Film, behind: Path | Film | Tensor, first: Planes) -> BehindAt:
-    """What gives a frame its background, a copy of its own."""
-    if isinstance(behind, Path) and behind.suffix.lower() in ENDINGS:
-        behind = read_picture(behind)[0]
-    if isinstance(behind, Tensor):
-        _check_size((behind.shape[1], behind.shape[2]), first.size)
-        still = Planes.copied(first.frame)
-        whole = (0, first.size[0], 0, first.size[1])
-        still.add(behind[0, ..., :3].float().cpu() - still.colours(whole), whole)
-        return lambda number, seconds: Planes.copied(still.frame)
-    other = behind if isinstance(behind, Film) else Film(behind)
-    frame_at = shown(film, other, other.frames())
+def colours_for(
+    film: Film | Clip, behind: Path | Film | Clip | Tensor, size: tuple[int, int]
+) -> Callable[[int, float], Tensor]:
+    """What gives a frame its background as RGB ``[H, W, 3]``."""
+    if isinstance(behind, Path):
+        behind = read_picture(behind)[0] if behind.suffix.lower() in ENDINGS else Film(behind)
+    images: Iterator[tuple[float, Tensor]]
+    if isinstance(behind, Film):
+        images = ((seconds, _all_of(Planes(frame))) for seconds, frame in behind.frames())
+    else:
+        pictures = behind.images if isinstance(behind, Clip) else behind
+        _check_size((pictures.shape[1], pictures.shape[2]), size)
+        if isinstance(behind, Tensor):
+            return by_number(image[..., :3].float() for image in behind)
+        images = ((seconds, image[..., :3].float()) for seconds, image in behind.frames())
+    return shown(film, behind, images)
 
-    def at(number: int, seconds: float) -> Planes:
-        planes = Planes.copied(frame_at(number, seconds))
-        _check_size(planes.size, first.size)
-        return planes
 
-    return at
+def _backgrounds(film: Film, behind: Path | Film | Clip | Tensor, first: Planes) -> BehindAt:
+    """What gives a frame its background, a copy of its own; of a film, the samples that it holds."""
+    if isinstance(behind, Path) and behind.suffix.lower() not in ENDINGS:
+        behind = Film(behind)
+    if isinstance(behind, Film):
+        frame_at = shown(film, behind, behind.frames())
+
+        def planes_at(number: int, seconds: float) -> Planes:
+            planes = Planes.copied(frame_at(number, seconds))
+            _check_size(planes.size, first.size)
+            return planes
+
+        return planes_at
+    colours_at = colours_for(film, behind, first.size)
+    still, shows = Planes.copied(first.frame), None
+    whole = (0, first.size[0], 0, first.size[1])
+
+    def drawn_at(number: int, seconds: float) -> Planes:
+        nonlocal shows
+        colours = colours_at(number, seconds)
+        if colours is not shows:  # a still picture is drawn once
+            still.add(colours.cpu() - still.colours(whole), whole)
+            shows = colours
+        return Planes.copied(still.frame)
+
+    return drawn_at
 
 
 def _check_size(behind: tuple[int, int], size: tuple[int, int]) -> None:

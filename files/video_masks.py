@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from .errors import PictureError
 from .masks import read_mask
 from .names import ENDINGS, pictures_in
-from .video import Film
+from .video import Clip, Film
 from .video_planes import Planes
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ MaskAt = Callable[[int, float], FilmMask]  # by the number of a frame and its se
 LINEAR = np.arange(256, dtype=np.uint8)
 
 
-def masks_for(film: Film, mask: Path | Film | Tensor, size: tuple[int, int], invert: bool = False) -> MaskAt:
+def masks_for(
+    film: Film | Clip, mask: Path | Film | Clip | Tensor, size: tuple[int, int], invert: bool = False
+) -> MaskAt:
     """What gives a frame its mask.
 
     A film's frames are shown as long as a player shows them, whatever both frame rates are; pictures are taken one a
@@ -103,20 +105,23 @@ def masks_for(film: Film, mask: Path | Film | Tensor, size: tuple[int, int], inv
         return FilmMask(values.mul(255).round().byte().cpu().numpy(), linear).fitted(size)
 
     if isinstance(mask, Tensor):
-        return _by_number(of_values(each.float().clamp(0, 1)) for each in mask)
+        return by_number(of_values(each.float().clamp(0, 1)) for each in mask)
     if isinstance(mask, Path) and mask.is_dir():
         found = sorted(pictures_in(mask, ENDINGS), key=_natural)
         if not found:
             raise PictureError(f"{mask}: there are no pictures in this folder.")
-        return _by_number(of_values(read_mask(each)[0]) for each in found)
+        return by_number(of_values(read_mask(each)[0]) for each in found)
     if isinstance(mask, Path) and mask.suffix.lower() in ENDINGS:
-        return _by_number(iter([of_values(read_mask(mask)[0])]))
+        return by_number(iter([of_values(read_mask(mask)[0])]))
+    if isinstance(mask, Clip):
+        greys = ((seconds, of_values(image[..., :3].float().mean(-1).clamp(0, 1))) for seconds, image in mask.frames())
+        return shown(film, mask, greys)
     other = mask if isinstance(mask, Film) else Film(mask)
     frames = ((seconds, _mask_of(Planes(frame), invert).fitted(size)) for seconds, frame in other.frames())
     return shown(film, other, frames)
 
 
-def shown(film: Film, other: Film, frames: Iterator[tuple[float, Item]]) -> Callable[[int, float], Item]:
+def shown(film: Film | Clip, other: Film | Clip, frames: Iterator[tuple[float, Item]]) -> Callable[[int, float], Item]:
     """What of another film belongs to a film's frame: what is shown at its time.
 
     Where both have as many frames at different rates, one of them was saved at the wrong rate: frame by frame then.
@@ -129,7 +134,7 @@ def shown(film: Film, other: Film, frames: Iterator[tuple[float, Item]]) -> Call
             other.rate,
             film.rate,
         )
-        return _by_number(item for _, item in frames)
+        return by_number(item for _, item in frames)
     early = EARLY / float(other.rate)
     now = next(frames, None)
     if now is None:
@@ -173,7 +178,7 @@ def _ends(table: np.ndarray, extremes: np.ndarray) -> tuple[int, int] | None:
     return (int(found[0]), int(found[-1]) + 1) if len(found) else None
 
 
-def _by_number(items: Iterable[Item]) -> Callable[[int, float], Item]:
+def by_number(items: Iterable[Item]) -> Callable[[int, float], Item]:
     """One item a frame; the last one holds."""
     left = iter(items)
     item = next(left)

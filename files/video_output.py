@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+from av.codec.codec import find_best_pix_fmt_of_list
 from av.video.reformatter import ColorRange, Colorspace
 
 from .atomic import write_whole
@@ -102,7 +104,7 @@ def write_film(
 def _add_video(output: Any, film: Film, frame: Any, encoder: str, options: dict[str, str]) -> Any:
     stream = output.add_stream(encoder, rate=film.rate, options=options)
     stream.height, stream.width = frame.height, frame.width
-    stream.pix_fmt = _pixel_format(encoder, frame.format.name)
+    stream.pix_fmt = _pixel_format(encoder, frame)
     if stream.pix_fmt != frame.format.name and _has_alpha(frame.format.name) and not _has_alpha(stream.pix_fmt):
         logger.warning("%s: %s holds no alpha channel; it is left out.", film.name, encoder)
     for tag, value in _tags(frame, stream.pix_fmt).items():
@@ -128,12 +130,16 @@ def _add_copies(output: Any, film: Film, path: Path) -> dict[int, Any]:
     return copies
 
 
-def _pixel_format(encoder: str, name: str) -> str:
+def _pixel_format(encoder: str, frame: Any) -> str:
     """A frame's own format where the encoder takes it, else the nearest one that loses least."""
+    name = str(frame.format.name)
+    if encoder in RATED and (frame.height % 2 or frame.width % 2):  # these halve only what is even
+        name = re.sub("4(20|22|40)", "444", name)
     known = [form.name for form in av.Codec(encoder, "w").video_formats or ()]
     if not known or name in known:
         return name
-    return str(av.codec.codec.find_best_pix_fmt_of_list(known, name, _has_alpha(name))[0].name)
+    nearest, _ = find_best_pix_fmt_of_list(known, name, _has_alpha(name))
+    return name if nearest is None else nearest.name
 
 
 def _tags(frame: Any, name: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
 from typing import Protocol, TypeVar
 
 from .cuts import Seen, with_cuts
@@ -22,6 +21,7 @@ class TimedFrame(Seen, Protocol):
 
 
 AnyFrame = TypeVar("AnyFrame", bound=TimedFrame)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def anchored_frames(frames: Iterable[AnyFrame], anchors: list[Anchor]) -> Iterat
     """The frames of anchors, each with the number of its shot, from 0, and its anchor; reads no further than needed."""
     last = max(anchor.last for anchor in anchors)
     shot = 0
-    for (frame, starts), following in pairwise(chain(with_cuts(frames), (None,))):
+    for (frame, starts), following in _with_next(with_cuts(frames)):
         shot += starts
         if frame.seconds > last + SAME:
             return
@@ -67,6 +67,15 @@ def anchored_frames(frames: Iterable[AnyFrame], anchors: list[Anchor]) -> Iterat
         for anchor in anchors:
             if anchor.shows(frame.seconds, until):
                 yield shot, anchor, frame
+
+
+def _with_next(items: Iterator[Item]) -> Iterator[tuple[Item, Item | None]]:
+    """Each with the one that follows, the last one with None."""
+    item = next(items, None)
+    while item is not None:
+        following = next(items, None)
+        yield item, following
+        item = following
 
 
 def _seconds(parts: tuple[str | None, ...]) -> float:

@@ -81,6 +81,7 @@ def test_the_nodes_are_there_under_their_names(definitions):
         "HDNetForegroundLayer": "Foreground as Layer",
         "HDNetSaveLut": "Save Change as LUT",
         "HDNetTransferLight": "Transfer Light",
+        "HDNetHarmonizeVideo": "Harmonize Video",
     }
 
 
