@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from .video import Clip, Film
-from .video_frames import colours_for
+from .video_frames import Apply, colours_for
 from .video_masks import FilmMask, masks_for
 
 SMALL = 32  # pixels of a side of a thumbnail
@@ -27,7 +27,7 @@ class ClipFrame:
 
     def __init__(self, image: Tensor, marked: FilmMask, seconds: float, behind: Tensor | None = None) -> None:
         self.marked, self.seconds, self.behind = marked, seconds, behind
-        self.box, self.has_background = marked.box, behind is not None
+        self.box, self.has_background, self.size = marked.box, behind is not None, marked.size
         self._image = image.float()
         self._result = self._image
 
@@ -37,24 +37,17 @@ class ClipFrame:
         small = self._image[:: max(1, height // 256), :: max(1, width // 256), :3]
         return F.adaptive_avg_pool2d(small.permute(2, 0, 1), SMALL)
 
-    def colours(self) -> Tensor:
-        """RGB ``[H, W, 3]`` of the composite."""
-        return self._image[..., :3].clamp(0, 1)
+    def look(self, coarse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """RGB ``[H, W, 3]`` of the composite, its mask ``[H, W]`` and RGB of its background, if there is one."""
+        behind = None if self.behind is None else self.behind.clamp(0, 1)
+        return self._image[..., :3].clamp(0, 1), self.marked.full(), behind
 
-    def background(self) -> Tensor | None:
-        """RGB ``[H, W, 3]`` of the background, if there is one."""
-        return None if self.behind is None else self.behind.clamp(0, 1)
-
-    def mask(self) -> Tensor:
-        """``[H, W]`` in 0..1."""
-        return self.marked.full()
-
-    def change(self, apply: Callable[[Tensor, Tensor | None, Tensor, tuple[int, int, int, int]], None]) -> None:
+    def change(self, apply: Apply, gain: float) -> None:
         """Lets ``apply`` change a copy inside the mask's box, given the background."""
         picture = self._image.clone() if self.behind is None else self._image[..., :3].clone()
         self._result = picture if self.behind is None else self.behind.clone()
         if self.box is not None:
-            apply(picture, self.behind, self.mask(), self.box)
+            apply(picture, self.behind, self.marked.full(), self.box)
             top, bottom, left, right = self.box
             self._result[top:bottom, left:right] = picture[top:bottom, left:right]
 

@@ -15,12 +15,13 @@ from .errors import PictureError
 from .names import ENDINGS
 from .pictures import read_picture
 from .video import Clip, Film
-from .video_masks import FilmMask, MaskAt, alpha_mask, by_number, masks_for, shown
-from .video_planes import Planes
+from .video_masks import Box, FilmMask, MaskAt, alpha_mask, by_number, masks_for, shown
+from .video_planes import Planes, quarters
 
 SMALL = 32  # pixels of a side of a thumbnail
 HIDDEN = 1e-4  # standard deviation of colours, 0..1: below, what an alpha channel hides is filled with one colour
 
+Apply = Callable[[Tensor, Tensor | None, Tensor, Box], None]
 BehindAt = Callable[[int, float], Planes]
 
 
@@ -36,7 +37,7 @@ class MaskedFrame:
 
     def __init__(self, planes: Planes, marked: FilmMask, seconds: float, behind: Planes | None = None) -> None:
         self.planes, self.marked, self.seconds, self.behind = planes, marked, seconds, behind
-        self.box, self.has_background = marked.box, behind is not None
+        self.box, self.has_background, self.size = marked.box, behind is not None, planes.size
 
     def thumbnail(self) -> Tensor:
         """``[C, 32, 32]``, the samples of each plane in 0..1."""
@@ -44,36 +45,48 @@ class MaskedFrame:
         made = [torch.from_numpy(each.astype(np.float32))[None, None] for each in small]
         return torch.cat([F.adaptive_avg_pool2d(each, SMALL)[0] for each in made]) / self.planes.most
 
-    def colours(self) -> Tensor:
-        """RGB ``[H, W, 3]`` of the composite."""
-        return _all_of(self.planes)
+    def look(self, coarse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """RGB ``[h, w, 3]`` of the composite, its mask ``[h, w]`` and RGB of its background, if there is one.
 
-    def background(self) -> Tensor | None:
-        """RGB ``[H, W, 3]`` of the background, if there is one."""
-        return None if self.behind is None else _all_of(self.behind)
+        Args:
+            coarse: Half of the height and of the width is enough.
+        """
+        if coarse and self.behind is None and self.planes.is_halved:
+            whole = (0, self.planes.size[0], 0, self.planes.size[1])
+            return self.planes.halved(whole).clamp_(0, 1), quarters(self.marked.full()), None
+        return _all_of(self.planes), self.marked.full(), None if self.behind is None else _all_of(self.behind)
 
-    def mask(self) -> Tensor:
-        """``[H, W]`` in 0..1."""
-        return self.marked.full()
+    def change(self, apply: Apply, gain: float) -> None:
+        """Lets ``apply`` change RGB inside the mask's box, given the background's, and writes the difference.
 
-    def change(self, apply: Callable[[Tensor, Tensor | None, Tensor, tuple[int, int, int, int]], None]) -> None:
-        """Lets ``apply`` change RGB inside the mask's box, given the background's, and writes the difference."""
+        Where four pixels share their chroma, their mean is changed, and luma follows with its own ``gain``: the change
+        of luma for each step of it, chroma being the same.
+        """
         if self.box is None:
+            return
+        if self.behind is None and self.planes.is_halved:
+            self._change_halved(apply, gain, self.box)
             return
         target = self.behind or self.planes
         box = target.aligned(self.planes.aligned(self.box))
-        rows, columns = slice(*box[:2]), slice(*box[2:])
-
-        def inside(values: Tensor) -> Tensor:
-            whole = torch.empty(*self.planes.size, 3)  # only its box is ever touched
-            whole[rows, columns] = values
-            return whole
-
-        picture = inside(self.planes.colours(box))
-        behind = None if self.behind is None else inside(self.behind.colours(box))
+        picture = _inside(self.planes.colours(box), box, self.planes.size)
+        behind = None if self.behind is None else _inside(self.behind.colours(box), box, self.planes.size)
         before = target.colours(box)
-        apply(picture, behind, self.mask(), self.box)
-        target.add(picture[rows, columns] - before, box)
+        apply(picture, behind, self.marked.full(), self.box)
+        target.add(picture[box[0] : box[1], box[2] : box[3]] - before, box)
+
+    def _change_halved(self, apply: Apply, gain: float, marked: Box) -> None:
+        box = self.planes.aligned(marked)
+        half = (box[0] // 2, -(-box[1] // 2), box[2] // 2, -(-box[3] // 2))
+        height, width = (-(-each // 2) for each in self.planes.size)
+        weight = self.marked.part(box)
+        before = self.planes.halved(box)
+        picture = _inside(before, half, (height, width))
+        # in full wherever the mask says anything; the weights follow at full size
+        everywhere = _inside((quarters(weight) > 0).float(), half, (height, width))
+        apply(picture, None, everywhere, half)
+        after = picture[half[0] : half[1], half[2] : half[3]]
+        self.planes.add_halved(after - before, gain, weight, box)
 
     def result(self) -> Any:
         """The frame to write, at the composite's time."""
@@ -180,6 +193,13 @@ def _check_something_shows(film: Film, planes: Planes, marked: FilmMask) -> None
         raise PictureError(
             f"{film.name}: outside its alpha there is nothing to match; give a --background to paste onto."
         )
+
+
+def _inside(values: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
+    """A picture of which only a box is ever touched."""
+    whole = torch.empty(*size, *values.shape[2:])
+    whole[box[0] : box[1], box[2] : box[3]] = values
+    return whole
 
 
 def _all_of(planes: Planes) -> Tensor:

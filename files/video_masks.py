@@ -57,11 +57,16 @@ class FilmMask:
 
     def full(self) -> Tensor:
         """`[H, W]` float32 in 0..1."""
-        whole = torch.zeros(self.size)
+        return self.part((0, self.size[0], 0, self.size[1]))
+
+    def part(self, box: Box) -> Tensor:
+        """`[h, w]` float32 in 0..1, of a box around the mask's own."""
+        part = torch.zeros(box[1] - box[0], box[3] - box[2])
         if self.box is not None:
             top, bottom, left, right = self.box
-            torch.div(self.levels, 255, out=whole[top:bottom, left:right])
-        return whole
+            inner = part[top - box[0] : bottom - box[0], left - box[2] : right - box[2]]
+            torch.div(self.levels, 255, out=inner)
+        return part
 
     def fitted(self, size: tuple[int, int]) -> FilmMask:
         """At another size of the same proportions."""

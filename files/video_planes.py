@@ -92,14 +92,45 @@ class Planes:
             found = [_part(each, box).sub_(self.black).div_(self.luma) for each in self.planes]
             return torch.stack(found * (3 // len(found)), -1)
         luma = _part(self.planes[0], box).sub_(self.black).div_(self.luma)
-        small = self._chroma_box(box)
-        blue, red = (_part(each, small).sub_(self.most // 2 + 1).div_(self.chroma) for each in self.planes[1:3])
-        red, blue = red * (2 * (1 - self.kr)), blue * (2 * (1 - self.kb))
-        green = (red * -self.kr - blue * self.kb) / (1 - self.kr - self.kb)
         out = luma.new_empty(*luma.shape, 3)
-        for channel, added in enumerate((red, green, blue)):
+        for channel, added in enumerate(self._chroma(box)):
             torch.add(luma, self._spread(added, luma.shape), out=out[..., channel])
         return out
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether two by two pixels share their chroma, so that a change can be found for all four at once."""
+        return self.step == (2, 2) and len(self.planes) == 3
+
+    def halved(self, box: tuple[int, int, int, int]) -> Tensor:
+        """Like :meth:`colours`, of four pixels each, ``[h / 2, w / 2, 3]``; for halved frames."""
+        luma = quarters(_part(self.planes[0], box)).sub_(self.black).div_(self.luma)
+        out = luma.new_empty(*luma.shape, 3)
+        for channel, added in enumerate(self._chroma(box)):
+            torch.add(luma, added, out=out[..., channel])
+        return out
+
+    def add_halved(self, change: Tensor, gain: float, weight: Tensor, box: tuple[int, int, int, int]) -> None:
+        """Adds a change of four pixels each, ``[h / 2, w / 2, 3]``, and of luma what each differs from their mean.
+
+        Args:
+            change: Of RGB.
+            gain: How much the change of luma grows with luma.
+            weight: ``[h, w]``, how far the change is made.
+            box: Aligned.
+        """
+        luma, chroma = self._components(change)
+        before = _part(self.planes[0], box)
+        mean = quarters(before)
+        luma = luma.mul_(self.luma).sub_(mean, alpha=gain).repeat_interleave(2, 1)
+        rows, columns = before.shape
+        made = before * gain
+        made[0::2] += luma[:, :columns]
+        made[1::2] += luma[: rows // 2, :columns]
+        self._put(self.planes[0], made.mul_(weight).add_(before), box)
+        small, share = self._chroma_box(box), quarters(weight)
+        for plane, part in zip(self.planes[1:], chroma):
+            self._add(plane, part.mul_(share), small)
 
     def add(self, change: Tensor, box: tuple[int, int, int, int]) -> None:
         """Adds a change ``[h, w, 3]`` of RGB inside an aligned box, rounded to the format's steps."""
@@ -107,18 +138,36 @@ class Planes:
             for plane, part in zip(self.planes, change.unbind(-1)):
                 self._add(plane, part * self.luma, box)
             return
-        red, green, blue = change.unbind(-1)
-        luma = self.kr * red + (1 - self.kr - self.kb) * green + self.kb * blue
+        luma, chroma = self._components(change)
         self._add(self.planes[0], luma * self.luma, box)
         if len(self.planes) > 1:
             small = self._chroma_box(box)
-            for plane, part, weight in ((self.planes[1], blue, self.kb), (self.planes[2], red, self.kr)):
-                part = (part - luma) * (self.chroma / (2 * (1 - weight)))
+            for plane, part in zip(self.planes[1:], chroma):
                 self._add(plane, self._gathered(part), small)
 
+    def _chroma(self, box: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """What chroma adds to luma to make red, green and blue, at its own resolution."""
+        small = self._chroma_box(box)
+        blue, red = (_part(each, small).sub_(self.most // 2 + 1).div_(self.chroma) for each in self.planes[1:3])
+        red, blue = red.mul_(2 * (1 - self.kr)), blue.mul_(2 * (1 - self.kb))
+        green = (red * -self.kr).sub_(blue, alpha=self.kb).div_(1 - self.kr - self.kb)
+        return red, green, blue
+
+    def _components(self, change: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """A change of RGB as one of luma, 0..1, and two of the samples of chroma."""
+        red, green, blue = change.unbind(-1)
+        luma = (red * self.kr).add_(green, alpha=1 - self.kr - self.kb).add_(blue, alpha=self.kb)
+        first, second = (
+            (part - luma).mul_(self.chroma / (2 * (1 - weight))) for part, weight in ((blue, self.kb), (red, self.kr))
+        )
+        return luma, (first, second)
+
     def _add(self, plane: np.ndarray, change: Tensor, box: tuple[int, int, int, int]) -> None:
-        result = _part(plane, box).add_(change).round_().clamp_(0, self.most)
-        plane[box[0] : box[1], box[2] : box[3]] = result.numpy().astype(plane.dtype)
+        self._put(plane, _part(plane, box).add_(change), box)
+
+    def _put(self, plane: np.ndarray, samples: Tensor, box: tuple[int, int, int, int]) -> None:
+        kept = torch.from_numpy(plane[box[0] : box[1], box[2] : box[3]])
+        kept.copy_(samples.round_().clamp_(0, self.most))
 
     def _chroma_box(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         down, across = self.step
@@ -157,6 +206,17 @@ def _chroma_step(form: VideoFormat) -> tuple[int, int]:
     if form.is_rgb or len(form.components) < 3:
         return 1, 1
     return 64 // form.chroma_height(64), 64 // form.chroma_width(64)
+
+
+def quarters(values: Tensor) -> Tensor:
+    """Means of two by two; at an odd end of what there is."""
+    rows = values[0::2].clone()
+    below = values[1::2]
+    rows[: len(below)].add_(below).mul_(0.5)
+    columns = rows[:, 0::2].clone()
+    beside = rows[:, 1::2]
+    columns[:, : beside.shape[1]].add_(beside).mul_(0.5)
+    return columns
 
 
 def _part(plane: np.ndarray, box: tuple[int, int, int, int]) -> Tensor:

@@ -38,21 +38,21 @@ class FilmFrame(TimedFrame, Protocol):
 
     box: Box | None  # what the mask covers: top, bottom, left, right
     has_background: bool
+    size: tuple[int, int]
 
-    def colours(self) -> Tensor:
-        """``[H, W, 3]``, all of the composite."""
+    def look(self, coarse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The composite ``[h, w, 3]``, its mask ``[h, w]``, and what it is to be pasted onto, if there is anything.
+
+        They may be smaller than the frame where ``coarse`` says that half of its height and width is enough.
+        """
         ...
 
-    def background(self) -> Tensor | None:
-        """``[H, W, 3]``, what the composite is to be pasted onto, if there is anything."""
-        ...
+    def change(self, apply: Callable[[Tensor, Tensor | None, Tensor, Box], None], gain: float) -> None:
+        """Lets ``apply`` change the composite inside the box, given background and mask.
 
-    def mask(self) -> Tensor:
-        """``[H, W]`` float32, 0..1."""
-        ...
-
-    def change(self, apply: Callable[[Tensor, Tensor | None, Tensor, Box], None]) -> None:
-        """Lets ``apply`` change the composite inside the box, given background and mask."""
+        A frame whose chroma is coarser than its luma may have it change the coarser picture; the rest of luma then
+        follows with its ``gain``, what the change grows by with luma.
+        """
         ...
 
 
@@ -232,7 +232,9 @@ class Shot(Generic[AnyFrame]):
         sample = Sample(frame.seconds)
         if frame.box is None:
             return sample
-        picture, mask, background = frame.colours(), frame.mask(), frame.background()
+        height, width = frame.size
+        shrunk = working_size(frame.size, self.film.resolution)
+        picture, mask, background = frame.look(coarse=4 * shrunk[0] * shrunk[1] <= height * width)
         if background is not None:
             sample.drift = find_drift(picture, background, mask, lossy=True)
             self.compared, self.remade = self.compared + 1, self.remade + (sample.drift is not None)
@@ -312,7 +314,7 @@ class Shot(Generic[AnyFrame]):
                 apply_colour_change(action.change, picture, mask if strength == 1 else mask * strength, box)
 
         if action.change is not None or frame.has_background:
-            frame.change(apply)
+            frame.change(apply, strength * action.change.gain_of_luma if action.change else 0.0)
 
 
 def _paste(picture: Tensor, background: Tensor, mask: Tensor, drift: Tensor | None) -> None:

@@ -89,8 +89,8 @@ def test_an_alpha_channel_is_a_mask(tmp_path, name, role):
     film, mask = (name, None) if role == "of itself" else ("other.mkv", tmp_path / name)
     behind = tmp_path / "other.mkv" if role == "of itself" else None
     for frame in masked_frames(Film(tmp_path / film), mask, behind=behind):
-        assert (frame.mask().numpy()[where] > 0.97).mean() > 0.98
-        assert (frame.mask().numpy()[~where] < 0.03).mean() > 0.98
+        assert (frame.marked.full().numpy()[where] > 0.97).mean() > 0.98
+        assert (frame.marked.full().numpy()[~where] < 0.03).mean() > 0.98
 
 
 def test_what_is_nothing_but_a_cut_out_asks_for_a_background(tmp_path):
@@ -124,7 +124,7 @@ def test_a_turned_film_comes_upright(tmp_path, degrees):
     assert len(frames) == 3
     for frame in frames:
         assert frame.box == (10, 30, 20, 50)
-        assert np.abs(frame.colours().numpy() * 255 - upright).mean() < 4
+        assert np.abs(frame.look(False)[0].numpy() * 255 - upright).mean() < 4
 
 
 @settings(max_examples=60, deadline=None)
