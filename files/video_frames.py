@@ -16,7 +16,7 @@ from .names import ENDINGS
 from .pictures import read_picture
 from .video import Clip, Film
 from .video_masks import Box, FilmMask, MaskAt, alpha_mask, by_number, masks_for, shown
-from .video_planes import Planes, quarters
+from .video_planes import Planes, quarters, retimed
 
 SMALL = 32  # pixels of a side of a thumbnail
 HIDDEN = 1e-4  # standard deviation of colours, 0..1: below, what an alpha channel hides is filled with one colour
@@ -90,9 +90,8 @@ class MaskedFrame:
 
     def result(self) -> Any:
         """The frame to write, at the composite's time."""
-        frame = (self.behind or self.planes).frame
-        frame.pts, frame.time_base = self.planes.frame.pts, self.planes.frame.time_base
-        return frame
+        own = self.planes.frame
+        return own if self.behind is None else retimed(self.behind.frame, own)
 
 
 def masked_frames(

@@ -19,7 +19,7 @@ from .atomic import write_whole
 from .errors import PictureError
 from .video import Film
 from .video_frames import MaskedFrame
-from .video_planes import TAGS
+from .video_planes import TAGS, retimed
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +157,7 @@ def _has_alpha(name: str) -> bool:
 def _encodable(frame: Any, name: str) -> Any:
     if frame.format.name != name:
         tags = _tags(frame, name)
-        times = (frame.pts, frame.time_base)
-        frame = frame.reformat(format=name, dst_colorspace=tags["colorspace"], dst_color_range=tags["color_range"])
-        frame.pts, frame.time_base = times
+        made = frame.reformat(format=name, dst_colorspace=tags["colorspace"], dst_color_range=tags["color_range"])
+        frame = retimed(made, frame)
     frame.pict_type = 0  # the encoder chooses its own key frames
     return frame

@@ -20,7 +20,7 @@ WEIGHTS = {1: BT709, 5: BT601, 6: BT601, 7: SMPTE240M, 9: BT2020, 10: BT2020}  #
 HD = 720  # lines; from here on what is not tagged is BT.709, as players take it
 FULL_RANGE = 2
 TAGS = ("colorspace", "color_range", "color_primaries", "color_trc")
-CHROMA = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
+CHROMA = {(1, 1): "444", (1, 2): "422", (2, 2): "420", (2, 1): "440", (1, 4): "411", (4, 4): "410"}  # by lines, pixels
 
 
 class Planes:
@@ -33,8 +33,7 @@ class Planes:
     def __init__(self, frame: VideoFrame) -> None:
         name = planar_name(frame.format)
         if name != frame.format.name:
-            times, frame = (frame.pts, frame.time_base), frame.reformat(format=name)
-            frame.pts, frame.time_base = times
+            frame = retimed(frame.reformat(format=name), frame)
         frame.make_writable()
         self.frame = frame
         form = frame.format
@@ -185,6 +184,14 @@ class Planes:
     def _gathered(self, values: Tensor) -> Tensor:
         pooled = torch.nn.functional.avg_pool2d(values[None, None], self.step, ceil_mode=True)
         return pooled[0, 0]
+
+
+def retimed(frame: VideoFrame, other: VideoFrame) -> VideoFrame:
+    """A frame at another's time."""
+    frame.pts = other.pts
+    if other.time_base is not None:
+        frame.time_base = other.time_base
+    return frame
 
 
 def planar_name(form: VideoFormat, alpha: bool = True) -> str:
