@@ -68,6 +68,7 @@ def anchor(text: str) -> Anchor:
 
 def run(args: argparse.Namespace) -> int:
     """Harmonizes a film."""
+    import torch
     from tqdm import tqdm
 
     from ..files.ahead import ahead
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     from ..weights import load_network
 
     _check(args)
+    # decoding and encoding go on beside; threads that wait for a core that these have would hold all of it up
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     film = Film(args.composite)
     mask = None if args.mask.samefile(args.composite) else args.mask
     network = load_network(args.weights, device=choose_device(args.device), precision=args.precision)
