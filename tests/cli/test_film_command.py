@@ -214,3 +214,29 @@ def test_a_container_that_does_not_hold_the_codec_is_refused_in_a_sentence(tmp_p
         )
         assert said in capsys.readouterr().err
         assert not (tmp_path / name).exists()
+
+
+def test_an_interruption_leaves_no_file(tmp_path, capsys, monkeypatch):
+    from harmonize_composite.files import video_frames
+
+    write(tmp_path / "film.mkv", [textured()] * 30)
+    write(tmp_path / "mask.mkv", [as_picture(MASK)] * 30)
+    made = []
+
+    def interrupted(frame, *_):
+        made.append(frame)
+        if len(made) > 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(video_frames.MaskedFrame, "change", interrupted)
+    arguments = ("film.mkv", "mask.mkv", "-o", "out.mkv", "--foreground", "pasted", "--strength", "2")
+    assert video(tmp_path, *arguments) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["film.mkv", "mask.mkv"]
+
+
+def test_two_runs_give_the_same_samples(tmp_path):
+    film_of_two_shots(tmp_path)
+    for name in ("one.mkv", "two.mkv"):
+        assert video(tmp_path, "film.mkv", "mask.mkv", "-o", name, "--codec", "ffv1") == 0
+    assert all((one == two).all() for one, two in zip(read(tmp_path / "one.mkv"), read(tmp_path / "two.mkv")))
