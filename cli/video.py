@@ -68,10 +68,9 @@ def anchor(text: str) -> Anchor:
 
 def run(args: argparse.Namespace) -> int:
     """Harmonizes a film."""
-    import torch
     from tqdm import tqdm
 
-    from ..files.ahead import ahead
+    from ..files.ahead import ahead, cores_left
     from ..files.video import Film
     from ..files.video_frames import masked_frames
     from ..files.video_output import write_film
@@ -81,8 +80,6 @@ def run(args: argparse.Namespace) -> int:
     from ..weights import load_network
 
     _check(args)
-    # decoding and encoding go on beside; threads that wait for a core that these have would hold all of it up
-    torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     film = Film(args.composite)
     mask = None if args.mask.samefile(args.composite) else args.mask
     network = load_network(args.weights, device=choose_device(args.device), precision=args.precision)
@@ -92,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         return ahead(masked_frames(opened, mask, args.invert_mask, args.background, aside), READ_AHEAD)
 
     done = 0
-    with _stopped_by_signal(), _said_once():
+    with _stopped_by_signal(), _said_once(), cores_left():
         if args.anchor:
             seen = Film(args.composite)
             harmonize.anchor(frames_of(seen), args.anchor)

@@ -3,7 +3,10 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
+
+import torch
 
 Item = TypeVar("Item")
 
@@ -22,3 +25,17 @@ def ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
             yield item  # type: ignore[misc]  # it is no end
     finally:
         thread.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def cores_left() -> Iterator[None]:
+    """Has torch take half of its threads, so that cores are left for what decodes and encodes beside.
+
+    Threads that wait for a core hold all the others up, and burn theirs.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ import comfy.utils
 import torch
 from comfy_api.latest import InputImpl, io
 
-from ..files.ahead import ahead
+from ..files.ahead import ahead, cores_left
 from ..files.video import Clip, Film
 from ..files.video_clip import clip_frames
 from ..files.video_frames import masked_frames
@@ -182,7 +182,8 @@ class HDNetHarmonizeVideo(io.ComfyNode):
         else:
             path = temporary_path()
             codec = film.stream.codec_context.name
-            write_film(path, film, harmonized, codec if codec in CODECS else "h264", crf)
+            with cores_left():
+                write_film(path, film, harmonized, codec if codec in CODECS else "h264", crf)
             film.close()
             result = InputImpl.VideoFromFile(str(path))
         show_text(cls, f"{done} frames, {harmonizer.shots} shot{'s' * (harmonizer.shots != 1)}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def open_video(video: Any, name: str) -> Film | Clip:
         return Clip(components.images, Fraction(components.frame_rate), f"The {name}")
     if isinstance(video, InputImpl.VideoFromFile) and hasattr(video, "get_stream_source"):
         source = video.get_stream_source()
-        film = Film(Path(source) if isinstance(source, str) else source)
+        # several readers of one video in memory, each at a place of its own; CPython shares the bytes
+        film = Film(Path(source) if isinstance(source, str) else BytesIO(source.getvalue()))
         if _shows_all(video, film):
             return film
         film.close()

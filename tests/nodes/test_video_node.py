@@ -2,6 +2,7 @@
 
 import sys
 from fractions import Fraction
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 av = pytest.importorskip("av")
 
 import comfyui_stand_in  # noqa: E402
-from films import as_picture, luma, read_rgb, rectangle, sound, textured, write  # noqa: E402
+from films import HEIGHT, WIDTH, as_picture, luma, read_rgb, rectangle, sound, textured, write  # noqa: E402
 
 MASK = rectangle()
 GIVEN = {"strength": 1.0, "resolution": "256", "invert_mask": False, "foreground": "pasted"}
@@ -104,6 +105,18 @@ def test_an_anchor_is_heeded_and_a_wrong_one_refused(run):
     for anchor, said in {"soon": "An anchor is a time", "9": "ends before the anchor"}.items():
         with pytest.raises(ValueError, match=said):
             run(clip(), mask=a_mask(), anchor=anchor)
+
+
+def test_a_video_in_memory_is_read_by_several_at_a_time(run, film, tmp_path):
+    """As nodes give it that download theirs; here as composite and as background, and twice for the anchor."""
+    content = BytesIO((tmp_path / "film.mkv").read_bytes())
+    film.get_dimensions = lambda: (WIDTH, HEIGHT)
+    film.get_stream_source = lambda: content.seek(0) or content
+    result = run(film, mask=a_mask(), background=film, anchor="0.2", crf=0)
+    with av.open(str(tmp_path / "film.mkv")) as one, av.open(result.file) as other:
+        pairs = list(zip(one.decode(video=0), other.decode(video=0)))
+        assert len(pairs) == 8
+        assert all((luma(first) == luma(second))[~MASK].all() for first, second in pairs)
 
 
 def test_what_is_missing_or_too_much_is_said_in_a_sentence(run, film):
