@@ -27,7 +27,9 @@ from .resize import working_size
 from .seam import fit_seam, seam_pairs
 
 REACH = 0.6  # seconds on either side that are averaged
-ASKED = 0.4  # seconds between frames that the network sees; to see all of them changes the result by some 0.05 dB
+ASKED = (
+    0.4  # seconds between frames that the network sees; to show it every frame changes the error by less than 0.1 dB
+)
 PAIRS_KEPT = 16384  # of the edges of a shot
 
 Box = tuple[int, int, int, int]
