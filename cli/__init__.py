@@ -123,7 +123,8 @@ def _say(error: object, code: int) -> int:
 def _missing(error: ModuleNotFoundError) -> str:
     if (error.name or "").startswith(ROOT):
         return f"this command is not part of this installation ({error.name} is missing)."
-    return f"this command needs {error.name}; install it with: pip install 'harmonize-composite[train]'"
+    name, extra = ("PyAV", "video") if error.name == "av" else (error.name, "train")
+    return f"this command needs {name}; install it with: pip install 'harmonize-composite[{extra}]'"
 
 
 def _is_machine_failure(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .compare import HDNetCompare
+from .compat import knows_videos
 from .example import HDNetExample
 from .foreground_layer import HDNetForegroundLayer
 from .harmonize_composite import HDNetHarmonizeComposite
@@ -22,7 +23,7 @@ class HarmonizeCompositeExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """The nodes."""
         register_model_folder()  # older cores do not call on_load
-        return [
+        nodes: list[type[io.ComfyNode]] = [
             HDNetHarmonizeComposite,
             HDNetLoadModel,
             HDNetCompare,
@@ -31,3 +32,8 @@ class HarmonizeCompositeExtension(ComfyExtension):
             HDNetSaveLut,
             HDNetTransferLight,
         ]
+        if knows_videos():
+            from .harmonize_video import HDNetHarmonizeVideo
+
+            nodes.append(HDNetHarmonizeVideo)
+        return nodes

@@ -1,6 +1,7 @@
 """Differences between ComfyUI versions, found by looking, not by version numbers."""
 
 import dataclasses
+import importlib.util
 import logging
 from typing import Any
 
@@ -33,6 +34,13 @@ def advanced(inp: Any) -> Any:
     """Marks an input as advanced, where the frontend knows of it."""
     inp.extra_dict = {**(inp.extra_dict or {}), "advanced": True}
     return inp
+
+
+def knows_videos() -> bool:
+    """Whether this core has VIDEO, and PyAV, with which it reads them."""
+    from comfy_api import latest
+
+    return hasattr(io, "Video") and hasattr(latest, "InputImpl") and importlib.util.find_spec("av") is not None
 
 
 def check_connected(**inputs: object) -> None:

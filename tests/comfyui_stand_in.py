@@ -4,8 +4,10 @@ What ComfyUI makes of the nodes is tested with a real one, in test_comfyui.py.
 """
 
 import dataclasses
+import shutil
 import sys
 import types
+from fractions import Fraction
 
 import torch
 
@@ -54,11 +56,46 @@ class ComfyNode:
     hidden = types.SimpleNamespace(unique_id="1")
 
 
+@dataclasses.dataclass
+class VideoComponents:
+    images: torch.Tensor
+    frame_rate: Fraction
+    audio: dict = None
+
+
+class VideoFromComponents:
+    def __init__(self, components):
+        self.components = components
+
+    def get_components(self):
+        return self.components
+
+    def save_to(self, path):
+        raise NotImplementedError
+
+
+class VideoFromFile:
+    def __init__(self, file):
+        self.file = file
+
+    def get_stream_source(self):
+        return self.file
+
+    def get_dimensions(self):
+        import av
+
+        with av.open(self.file) as film:
+            return film.streams.video[0].width, film.streams.video[0].height
+
+    def save_to(self, path):
+        shutil.copy(self.file, path)
+
+
 def _io():
     io = types.SimpleNamespace(Schema=Schema, ComfyNode=ComfyNode, NodeOutput=lambda *results: results)
     io.Hidden = types.SimpleNamespace(unique_id="UNIQUE_ID")
     io.Custom = lambda name: types.SimpleNamespace(Input=Socket, Output=Socket)
-    for name in ("Image", "Mask", "Float", "Int", "Combo", "String", "Boolean"):
+    for name in ("Image", "Mask", "Float", "Int", "Combo", "String", "Boolean", "Video"):
         setattr(io, name, io.Custom(name))
     return io
 
@@ -89,7 +126,9 @@ def install(folder) -> types.ModuleType:
     comfy.model_management, comfy.utils, comfy.model_patcher = management, utils, patcher
     latest = types.ModuleType("comfy_api.latest")
     latest.io, latest.ComfyExtension = _io(), object
+    latest.InputImpl = types.SimpleNamespace(VideoFromFile=VideoFromFile, VideoFromComponents=VideoFromComponents)
     paths = types.ModuleType("folder_paths")
+    paths.get_temp_directory = lambda: str(folder)
     paths.models_dir, paths.folder_names_and_paths = str(folder), {}
     paths.get_folder_paths = lambda key: paths.folder_names_and_paths[key][0]
     paths.get_filename_list = lambda key: [path.name for path in _files(paths, key)]

@@ -81,6 +81,11 @@ class ColourChange:
     extent: tuple[float, float]
     left_over: float = 0.0
 
+    @property
+    def gain_of_luma(self) -> float:
+        """What the map adds to the change of luma for each step of it, the colours' differences being the same."""
+        return float(self.matrix[:, :3].sum(1) @ self.matrix.new_tensor(LUMA))
+
     @classmethod
     def everywhere(cls, matrix: Tensor) -> ColourChange:
         """The same affine change at every place."""

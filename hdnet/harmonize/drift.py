@@ -18,7 +18,7 @@ ITERATIONS = 8
 SCALE, LEAST_SCALE = 2.5, 1 / 255  # of Cauchy's weights: times the median residual, and at least
 
 
-def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> Tensor | None:
+def find_drift(image: Tensor, original: Tensor, mask: Tensor, lossy: bool = False) -> Tensor | None:
     """How the tones of an inpainted image lead back to its original's.
 
     Inpainting sends the whole picture through a VAE. What that does to the tones shows outside the mask, where the
@@ -29,6 +29,7 @@ def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> Tensor | None:
         image: ``[H, W, 3 or 4]``, 0..1.
         original: ``[H, W, 3 or 4]``, 0..1.
         mask: ``[H, W]``, 1 = inpainted.
+        lossy: Both were compressed, as films are, so that lost detail says nothing.
 
     Returns:
         ``[3, 4]`` float32: the change ``matrix @ (colour, 1)`` takes the drift back. None where both are the same
@@ -61,7 +62,7 @@ def find_drift(image: Tensor, original: Tensor, mask: Tensor) -> Tensor | None:
     if (unexplained > UNLIKE).any() or shift > LARGEST:
         return None
     matrix = torch.cat((gain.T - torch.eye(3), offset[:, None]), 1).to(image.device, torch.float32)
-    if shift < SHIFT and _lost_detail(image, original, mask) < DETAIL:
+    if shift < SHIFT and (lossy or _lost_detail(image, original, mask) < DETAIL):
         return None
     return matrix
 

@@ -16,7 +16,10 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from .anchors import Anchor, TimedFrame, anchored_frames
 from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, fit_colour_change
+from .cuts import with_cuts
+from .drift import find_drift
 from .edits import edit_of, trust_in
 from .harmonizer import Harmonizer, check_options, prepare_work, work_statistics
 from .inputs import Frames
@@ -24,33 +27,34 @@ from .resize import working_size
 from .seam import fit_seam, seam_pairs
 
 REACH = 0.6  # seconds on either side that are averaged
-ASKED = 0.15  # seconds between frames that the network sees
+ASKED = (
+    0.4  # seconds between frames that the network sees; to show it every frame changes the error by less than 0.1 dB
+)
 PAIRS_KEPT = 16384  # of the edges of a shot
-CUT = 0.05  # mean difference of small pictures, 0..1, below which there is no cut
-APART = 3  # times the largest difference nearby: what is less is motion
-NEARBY = 3  # frames; a flash, which differs twice within them, is no cut
+
+Box = tuple[int, int, int, int]
 
 
-class FilmFrame(Protocol):
+class FilmFrame(TimedFrame, Protocol):
     """A frame as a reader of films hands it over; colours are RGB, 0..1."""
 
-    seconds: float
-    box: tuple[int, int, int, int] | None  # what the mask covers: top, bottom, left, right
+    box: Box | None  # what the mask covers: top, bottom, left, right
+    has_background: bool
+    size: tuple[int, int]
 
-    def thumbnail(self) -> Tensor:
-        """``[C, h, w]``, small."""
+    def look(self, coarse: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The composite ``[h, w, 3]``, its mask ``[h, w]``, and what it is to be pasted onto, if there is anything.
+
+        They may be smaller than the frame where ``coarse`` says that half of its height and width is enough.
+        """
         ...
 
-    def colours(self) -> Tensor:
-        """``[H, W, 3]``, all of it."""
-        ...
+    def change(self, apply: Callable[[Tensor, Tensor | None, Tensor, Box], None], gain: float) -> None:
+        """Lets ``apply`` change the composite inside the box, given background and mask.
 
-    def mask(self) -> Tensor:
-        """``[H, W]`` float32, 0..1."""
-        ...
-
-    def change(self, apply: Callable[[Tensor, Tensor, tuple[int, int, int, int]], None]) -> None:
-        """Lets ``apply`` change the picture by its mask inside the box."""
+        A frame whose chroma is coarser than its luma may have it change the coarser picture; the rest of luma then
+        follows with its ``gain``, what the change grows by with luma.
+        """
         ...
 
 
@@ -59,11 +63,36 @@ AnyFrame = TypeVar("AnyFrame", bound=FilmFrame)
 
 @dataclass
 class Sample:
-    """What was seen of one frame; ``pairs`` are the colours on either side of its mask's edge."""
+    """What was seen of one frame.
+
+    Attributes:
+        seconds: Its time.
+        statistics: Of the network's change; None where there is none.
+        drift: ``[3, 4]``, the shift of tones that its background tells of (:mod:`.drift`).
+    """
 
     seconds: float
-    statistics: ColourStatistics | None
-    pairs: Tensor | None
+    statistics: ColourStatistics | None = None
+    drift: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is done to a frame: the drift taken back before it is pasted onto its background, and the change."""
+
+    change: ColourChange | None = None
+    drift: Tensor | None = None
+
+    def towards(self, other: Action, share: float) -> Action:
+        """So much of the other action and the rest of this one; where one does nothing, the other's."""
+        change, drift = self.change or other.change, other.drift if self.drift is None else self.drift
+        if self.change is not None and other.change is not None:
+            change = self.change.scaled(1 - share).plus(other.change.scaled(share))
+            left_over = (1 - share) * self.change.left_over + share * other.change.left_over
+            change = replace(change, left_over=left_over)
+        if self.drift is not None and other.drift is not None:
+            drift = self.drift.lerp(other.drift, share)
+        return Action(change, drift)
 
 
 class FilmHarmonizer:
@@ -91,16 +120,42 @@ class FilmHarmonizer:
         self.harmonizer, self.resolution, self.strength = harmonizer, resolution, strength
         self.foreground, self.reach, self.asked = foreground, reach, asked
         self.shots = 0
+        self._anchored: dict[int, Action] = {}
+
+    @torch.no_grad()
+    def anchor(self, frames: Iterable[AnyFrame], anchors: list[Anchor]) -> None:
+        """Looks at anchors beforehand; their change, the same at every place, will hold for the whole of their shots.
+
+        Args:
+            frames: Of the film from its beginning; they are not changed.
+            anchors: Of several in one shot, all count.
+
+        Raises:
+            ValueError: The film ends before an anchor, or its mask is empty there.
+        """
+        shots: dict[int, Shot] = {}
+        found: dict[Anchor, bool] = {}
+        for number, anchor, frame in anchored_frames(frames, anchors):
+            found[anchor] = found.get(anchor, False) or frame.box is not None
+            if frame.box is not None:
+                shots.setdefault(number, Shot(self)).look_at(frame)
+        for anchor in anchors:
+            if anchor not in found:
+                raise ValueError(f"The film ends before the anchor at {anchor}.")
+            if not found[anchor]:
+                raise ValueError(f"The mask is empty at the anchor at {anchor}; name a time when the foreground shows.")
+        self._anchored = {number: shot.as_one() for number, shot in shots.items()}
 
     @torch.no_grad()
     def __call__(self, frames: Iterable[AnyFrame]) -> Iterator[AnyFrame]:
         """Yields the frames in order, changed; holds those of the next ``reach + asked`` seconds."""
         shot: Shot | None = None
+        self.shots = 0
         for frame, starts in with_cuts(frames):
             if starts or shot is None:
                 if shot is not None:
                     yield from shot.ready(ended=True)
-                shot, self.shots = Shot(self), self.shots + 1
+                shot, self.shots = Shot(self, self._anchored.get(self.shots)), self.shots + 1
             shot.add(frame)
             yield from shot.ready()
         if shot is not None:
@@ -112,24 +167,31 @@ class Shot(Generic[AnyFrame]):
 
     Args:
         film: The options.
+        action: What is done to all its frames, where an anchor says so.
     """
 
-    def __init__(self, film: FilmHarmonizer) -> None:
-        self.film = film
+    def __init__(self, film: FilmHarmonizer, action: Action | None = None) -> None:
+        self.film, self.action = film, action
         self.waiting: deque[AnyFrame] = deque()
         self.samples: deque[Sample] = deque()
-        self.knots: deque[tuple[float, ColourChange | None]] = deque()
+        self.knots: deque[tuple[float, Action]] = deque()
+        self.known: deque[Sample] = deque()  # without a knot yet
         self.asked = -math.inf
         self.newest = -math.inf
         self.had_mask = False
-        self.sizes: list[float] = [0, 0.0]  # how many proposals, and the sum of their mean squares
-        self.pairs: Tensor | None = None
-        self.known: deque[Sample] = deque()  # without a knot yet
+        self.proposals, self.mean_squares = 0, 0.0  # how many, and the sum of their sizes
+        self.pairs: Tensor | None = None  # of colours on either side of the mask's edge
+        self.compared = self.remade = 0  # frames compared with their background, and those that are its copy
 
     def add(self, frame: AnyFrame) -> None:
         """Takes the next frame, and looks at it where that is due."""
         self.waiting.append(frame)
         self.newest = frame.seconds
+        if self.action is None:
+            self.look_at(frame)
+
+    def look_at(self, frame: AnyFrame) -> None:
+        """Looks at a frame where that is due."""
         appears = frame.box is not None and not self.had_mask
         self.had_mask = frame.box is not None
         if frame.seconds >= self.asked + self.film.asked - 1e-6 or appears:
@@ -143,101 +205,122 @@ class Shot(Generic[AnyFrame]):
         reach = self.film.reach
         while self.known and (ended or self.newest >= self.known[0].seconds + reach):
             sample = self.known.popleft()
-            self.knots.append((sample.seconds, self._change(sample.seconds)))
+            self.knots.append((sample.seconds, self._action(sample.seconds)))
             while self.samples and self.samples[0].seconds < sample.seconds - reach:
                 self.samples.popleft()
         while self.waiting:
             now = self.waiting[0].seconds
-            while len(self.knots) > 1 and self.knots[1][0] <= now:
-                self.knots.popleft()
-            if not self.knots or (len(self.knots) == 1 and not ended and self.knots[0][0] < now):
-                return
+            action = self.action
+            if action is None:
+                while len(self.knots) > 1 and self.knots[1][0] <= now:
+                    self.knots.popleft()
+                if not self.knots or (len(self.knots) == 1 and not ended and self.knots[0][0] < now):
+                    return
+                action = self._between(now)
             frame = self.waiting.popleft()
-            self._apply(frame, self._between(now))
+            self._apply(frame, action)
             yield frame
 
-    def _look(self, frame: FilmFrame) -> Sample:
-        if frame.box is None:
-            return Sample(frame.seconds, None, None)
-        picture, mask = frame.colours(), frame.mask()
-        working = working_size(picture.shape[:2], self.film.resolution)
-        work = prepare_work(Frames(picture[None], mask[None], None, None), 0, picture, mask, working)
-        statistics = None
-        if not isinstance(work, str):
-            self.film.harmonizer.generate([work])
-            statistics = work_statistics(work)
-            self.sizes = [self.sizes[0] + 1, self.sizes[1] + statistics.mean_square]
-        pairs = None
-        if self.film.foreground != "pasted":
-            pairs = seam_pairs(picture, mask)
-            self.pairs = pairs if self.pairs is None else torch.cat((self.pairs, pairs))
-            if len(self.pairs) > PAIRS_KEPT:
-                self.pairs = self.pairs[::2]
-        return Sample(frame.seconds, statistics, pairs)
+    def as_one(self) -> Action:
+        """What is to be done to the whole shot, from all that was looked at."""
+        return self._settled([(sample, 1.0) for sample in self.samples], local=False)
 
-    def _change(self, now: float) -> ColourChange | None:
+    @property
+    def is_remade(self) -> bool:
+        """Whether most frames are copies of their background, inpainted."""
+        return 2 * self.remade > self.compared
+
+    def _look(self, frame: FilmFrame) -> Sample:
+        sample = Sample(frame.seconds)
+        if frame.box is None:
+            return sample
+        height, width = frame.size
+        shrunk = working_size(frame.size, self.film.resolution)
+        picture, mask, background = frame.look(coarse=4 * shrunk[0] * shrunk[1] <= height * width)
+        if background is not None:
+            sample.drift = find_drift(picture, background, mask, lossy=True)
+            self.compared, self.remade = self.compared + 1, self.remade + (sample.drift is not None)
+            _paste(picture, background, mask, sample.drift)
+        pasted = self.film.foreground == "pasted"
+        if not self.is_remade or pasted:
+            sample.statistics = self._ask(picture, mask, background)
+            if not pasted:
+                pairs = seam_pairs(picture, mask)
+                self.pairs = pairs if self.pairs is None else torch.cat((self.pairs, pairs))
+                if len(self.pairs) > PAIRS_KEPT:
+                    self.pairs = self.pairs[::2]
+        return sample
+
+    def _ask(self, picture: Tensor, mask: Tensor, background: Tensor | None) -> ColourStatistics | None:
+        frames = Frames(picture[None], mask[None], None if background is None else background[None], None)
+        work = prepare_work(frames, 0, picture, mask, working_size(picture.shape[:2], self.film.resolution))
+        if isinstance(work, str):
+            return None
+        self.film.harmonizer.generate([work])
+        statistics = work_statistics(work)
+        self.proposals, self.mean_squares = self.proposals + 1, self.mean_squares + statistics.mean_square
+        return statistics
+
+    def _action(self, now: float) -> Action:
         """What is to be done at a frame that was asked, from all samples within reach."""
-        total: ColourStatistics | None = None
+        reach, weighted = self.film.reach, []
         for sample in self.samples:
             apart = abs(sample.seconds - now)
-            weight = 1.0 if apart == 0 else 0.0
-            if apart < self.film.reach:
-                weight = 0.5 + 0.5 * math.cos(math.pi * apart / self.film.reach)
-            if weight and sample.statistics is not None:
-                total = sample.statistics * weight if total is None else total.add_(sample.statistics, weight)
-        if total is None:
-            return None
-        foreground = self.film.foreground
-        edit = edit_of(False, fit_seam(self.pairs) if self.pairs is not None else None, foreground)
-        factor = trust_in(self.film.harmonizer.network, foreground)(self.sizes[1] / max(1, self.sizes[0]))
-        change = fit_colour_change(total).scaled(factor * (1 - edit.share))
-        if edit.fit is not None and edit.fitted:
-            change = change.plus(ColourChange.everywhere(edit.fit.matrix).scaled(edit.fitted))
-        return change
+            if apart < reach:
+                weighted.append((sample, 0.5 + 0.5 * math.cos(math.pi * apart / reach)))
+            elif apart == 0:
+                weighted.append((sample, 1.0))
+        return self._settled(weighted, local=True)
 
-    def _between(self, now: float) -> ColourChange | None:
+    def _settled(self, weighted: list[tuple[Sample, float]], local: bool) -> Action:
+        """What samples tell together, each with its weight."""
+        statistics: ColourStatistics | None = None
+        drifts, drifts_weight = None, 0.0
+        for sample, weight in weighted:
+            if sample.statistics is not None:
+                seen = sample.statistics
+                statistics = seen * weight if statistics is None else statistics.add_(seen, weight)
+            if sample.drift is not None:
+                drifts = sample.drift * weight if drifts is None else drifts + sample.drift * weight
+                drifts_weight += weight
+        drift = drifts / drifts_weight if drifts is not None and self.is_remade else None
+        if statistics is None:
+            return Action(None, drift)
+        foreground = self.film.foreground
+        seam = fit_seam(self.pairs) if self.pairs is not None and not self.is_remade else None
+        edit = edit_of(self.is_remade, seam, foreground)
+        factor = trust_in(self.film.harmonizer.network, foreground)(self.mean_squares / max(1, self.proposals))
+        change = None
+        if factor * (1 - edit.share):
+            change = fit_colour_change(statistics, local).scaled(factor * (1 - edit.share))
+        if edit.fit is not None and edit.fitted:
+            fitted = ColourChange.everywhere(edit.fit.matrix).scaled(edit.fitted)
+            change = fitted if change is None else change.plus(fitted)
+        return Action(change, drift)
+
+    def _between(self, now: float) -> Action:
         before, one = self.knots[0]
         if len(self.knots) == 1 or now <= before:
             return one
         after, other = self.knots[1]
-        if one is None or other is None:
-            return one or other
-        share = (now - before) / (after - before)
-        mixed = one.scaled(1 - share).plus(other.scaled(share))
-        return replace(mixed, left_over=(1 - share) * one.left_over + share * other.left_over)
+        return one.towards(other, (now - before) / (after - before))
 
-    def _apply(self, frame: FilmFrame, change: ColourChange | None) -> None:
-        if frame.box is None or change is None:
-            return
+    def _apply(self, frame: FilmFrame, action: Action) -> None:
         strength = self.film.strength
 
-        def apply(picture: Tensor, mask: Tensor, box: tuple[int, int, int, int]) -> None:
-            apply_colour_change(change, picture, mask if strength == 1 else mask * strength, box)
+        def apply(picture: Tensor, background: Tensor | None, mask: Tensor, box: Box) -> None:
+            if background is not None:
+                rows, columns = slice(*box[:2]), slice(*box[2:])
+                _paste(picture[rows, columns], background[rows, columns], mask[rows, columns], action.drift)
+            if action.change is not None:
+                apply_colour_change(action.change, picture, mask if strength == 1 else mask * strength, box)
 
-        frame.change(apply)
+        if action.change is not None or frame.has_background:
+            frame.change(apply, strength * action.change.gain_of_luma if action.change else 0.0)
 
 
-def with_cuts(frames: Iterable[AnyFrame]) -> Iterator[tuple[AnyFrame, bool]]:
-    """Frames, each with whether a shot begins there; looks a few frames ahead.
-
-    A cut differs from the frame before by far more than all its neighbours do: fast motion differs as much all along,
-    and a flash twice.
-    """
-    held: deque[tuple[AnyFrame, float]] = deque()  # frames and how far each differs from the one before
-    passed: deque[float] = deque(maxlen=NEARBY)
-    last: Tensor | None = None
-
-    def first() -> tuple[AnyFrame, bool]:
-        frame, own = held.popleft()
-        others = [*passed, *(each for _, each in list(held)[:NEARBY])]
-        passed.append(own)
-        return frame, own > CUT and own > APART * max(others, default=0.0)
-
-    for frame in frames:
-        small = frame.thumbnail()
-        held.append((frame, 0.0 if last is None else float((small - last).abs().mean())))
-        last = small
-        if len(held) > NEARBY:
-            yield first()
-    while held:
-        yield first()
+def _paste(picture: Tensor, background: Tensor, mask: Tensor, drift: Tensor | None) -> None:
+    """Pastes a composite ``[h, w, 3]`` onto its background by the mask, its drift taken back, in place."""
+    if drift is not None:
+        picture.add_(picture @ drift[:, :3].T + drift[:, 3]).clamp_(0, 1)
+    picture.copy_(torch.lerp(background, picture, mask[..., None]))

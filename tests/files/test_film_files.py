@@ -67,7 +67,7 @@ def test_outside_the_mask_samples_are_kept_and_sound_is_copied(tmp_path, form):
 
 
 def test_a_cut_is_noticed_and_a_flash_is_none():
-    from harmonize_composite.hdnet.harmonize.film import with_cuts
+    from harmonize_composite.hdnet.harmonize.cuts import with_cuts
 
     class Frame:
         def __init__(self, value):

@@ -81,6 +81,7 @@ def test_the_nodes_are_there_under_their_names(definitions):
         "HDNetForegroundLayer": "Foreground as Layer",
         "HDNetSaveLut": "Save Change as LUT",
         "HDNetTransferLight": "Transfer Light",
+        "HDNetHarmonizeVideo": "Harmonize Video",
     }
 
 
@@ -344,3 +345,39 @@ def test_the_model_can_be_unloaded_and_comes_back(server):
 def test_nothing_was_left_behind_or_complained_about(server):
     log = server.log.read_text()
     assert "IMPORT FAILED" not in log and "Harmonize Composite could not be loaded" not in log
+
+
+# Films
+
+
+def test_a_video_file_is_harmonized_and_saved_with_its_sound(server, tmp_path):
+    av = pytest.importorskip("av")
+    from films import as_picture, read_rgb, rectangle, sound, textured, write
+
+    mask, scene = rectangle(), textured()
+    scene[mask] = (scene * np.array((1.3, 1.0, 0.7))).clip(0, 255).astype(np.uint8)[mask]
+    write(server.base / "input" / "film.mkv", [scene] * 40, "yuv444p", "libx264", rate=20, sound=True)
+    write(server.base / "input" / "masks.mkv", [as_picture(mask)] * 20, "gray", rate=10)
+    inputs = {"video": ["1", 0], "mask_video": ["2", 0], "strength": 1.0, "resolution": "256", "invert_mask": False}
+    result = server.run(
+        {
+            "1": {"class_type": "LoadVideo", "inputs": {"file": "film.mkv"}},
+            "2": {"class_type": "LoadVideo", "inputs": {"file": "masks.mkv"}},
+            "3": {"class_type": "HDNetHarmonizeVideo", "inputs": {**inputs, "foreground": "pasted", "anchor": "1"}},
+            "4": {
+                "class_type": "SaveVideo",
+                "inputs": {"video": ["3", 0], "filename_prefix": "film", "format": "auto", "codec": "auto"},
+            },
+        }
+    )
+    assert result["error"] is None
+    (each,) = result["outputs"]["4"]["images"]
+    path = server.base / each["type"] / each["subfolder"] / each["filename"]
+    before, after = (read_rgb(file) for file in (server.base / "input" / "film.mkv", path))
+    assert len(after) == 40 and sound(path) == sound(server.base / "input" / "film.mkv") != b""
+    change = after[20].astype(float) - before[20]
+    assert np.abs(change)[~mask].mean() < 1.5  # encoded once more
+    red, _, blue = change[mask].mean(0)
+    assert red < -1 and blue - red > 4  # the cast is taken back
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].codec_context.name == "h264"

@@ -310,6 +310,19 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "batch_mode",
             "align",
         ],
+        "HDNetHarmonizeVideo": [
+            "video",
+            "mask",
+            "mask_video",
+            "model",
+            "background",
+            "strength",
+            "resolution",
+            "invert_mask",
+            "foreground",
+            "anchor",
+            "crf",
+        ],
     }
 
 
