@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_common_arguments, count
+
 if TYPE_CHECKING:
     import gradio
 
@@ -22,9 +23,9 @@ LARGEST_UPLOAD = "1gb"  # 128 megapixels in 16 bits with alpha
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize app`."""
     parser.epilog = (
-        "The page is for this machine alone unless --host says otherwise; then everyone who reaches the machine can use "
-        "it. It asks nothing of other machines. What is uploaded lies in a temporary folder for an hour, and goes at the "
-        "end. The options of harmonizing are what the page begins with. Needs the extra 'app'."
+        "The page is for this machine alone unless --host says otherwise; then everyone who reaches the machine can "
+        "use it. It asks nothing of other machines. What is uploaded lies in a temporary folder, for an hour or until "
+        "the end. The options of harmonizing are those that the page begins with. Needs the extra 'app'."
     )
     parser.add_argument("--host", default=HOST, help="address to listen at; 0.0.0.0 is all (default: %(default)s)")
     parser.add_argument("--port", metavar="N", type=count, help="default: the first from 7860 on that is free")

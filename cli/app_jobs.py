@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -47,16 +47,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a picture.
+    """What came of a picture, so far.
 
     Attributes:
         shown: Small copies, before and after.
-        files: The harmonized picture (PNG), the foreground alone (PNG with alpha), the change as a table (.cube).
+        files: The harmonized picture (PNG), the foreground alone (PNG with alpha), the change as a table (.cube); None
+            for those that are not written yet.
         said: What was decided about it.
     """
 
     shown: tuple[Path, Path]
-    files: tuple[Path, Path, Path]
+    files: tuple[Path, Path | None, Path | None]
     said: str
 
 
@@ -134,8 +135,8 @@ class Desk:
 
     def harmonize(
         self, composite: Path, mask: Path, before: Path, options: Mapping[str, object], background: Path | None = None
-    ) -> Outcome:
-        """Harmonizes one picture, as `harmonize image` does.
+    ) -> Iterator[Outcome]:
+        """Harmonizes one picture, as `harmonize image` does; yields the picture as soon as it is there, then the rest.
 
         Args:
             composite: The picture, or with a background the cut-out at the background's size.
@@ -155,9 +156,13 @@ class Desk:
         parser = _Parser(prog="harmonize image", allow_abbrev=False)
         image.add_arguments(parser)
         args = parser.parse_args([*_flags(options), *files, "--", str(composite), str(mask)])
-        decision, *_ = image.harmonize_files(args)
-        said = decision.removeprefix(f"{printable(picture)}: ")
-        return Outcome((before, self.receive(picture).preview), (picture, layer, lut), said[:1].upper() + said[1:])
+        lines = image.harmonize_files(args)
+        said = next(lines).removeprefix(f"{printable(picture)}: ")
+        first = Outcome((before, self.receive(picture).preview), (picture, None, None), said[:1].upper() + said[1:])
+        yield first
+        for _ in lines:
+            pass
+        yield replace(first, files=(picture, layer, lut))
 
     def said_of(self, error: object) -> str:
         """What an error says, by the names that people gave their files."""
@@ -218,5 +223,5 @@ def _flags(options: Mapping[str, object]) -> Iterator[str]:
 
 def _not_a_cutout(path: Path) -> PictureError:
     return PictureError(
-        f"{path}: this cut-out is not transparent anywhere; cut the object out first, or give the whole picture and a mask."
+        f"{path}: this cut-out is transparent nowhere; cut the object out first, or give the whole picture and a mask."
     )

@@ -28,7 +28,8 @@ FOLDED = (
     ("feather", "grow"),
     ("blend_feather", "blend_grow"),
     ("weights", "resolution"),
-    ("lut_size", "invert_mask"),
+    ("lut_size",),
+    ("invert_mask",),
 )
 SLIDERS = {  # lowest, highest, step; of pixels not all that is allowed, for a slider would be too coarse
     "strength": (0, 2, 0.05),
@@ -49,8 +50,12 @@ Makes a pasted or inpainted object match its background. Outside the mask every 
 """
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: auto; }
+.gradio-container, .gradio-container > main { width: 100%; min-width: 0; box-sizing: border-box; }
 #heading h1 { margin: 0 0 .25rem; }
 #heading p { color: var(--body-text-color-subdued); }
+#result { position: sticky; top: 1rem; align-self: flex-start; }
+@media (max-width: 768px) { #result { position: static; align-self: stretch; } }
+@media (max-width: 640px) { #downloads { flex-direction: column; align-items: stretch; } }
 """
 
 
@@ -79,26 +84,26 @@ def build(folder: Path, given: argparse.Namespace) -> gr.Blocks:
             with gr.Column():
                 with gr.Tab("Picture and mask") as mask_tab:
                     masked = _masked(desk)
-                with gr.Tab("Cut-out on a background") as cutout_tab:
+                with gr.Tab("Paste a cut-out") as cutout_tab:
                     pasted = _pasted(desk)
                 options = _options(given)
                 button = gr.Button("Harmonize", variant="primary", size="lg", elem_id="harmonize")
-            with gr.Column():
+            with gr.Column(elem_id="result"):
                 result = _result()
         mask_tab.select(lambda: False, outputs=pasting, api_visibility="private")
         cutout_tab.select(lambda: True, outputs=pasting, api_visibility="private")
 
-        def harmonize(values: dict[Any, Any]) -> list[Any]:
+        def harmonize(values: dict[Any, Any]) -> Iterator[list[Any]]:
             chosen = {name: values[component] for name, component in options.items()}
             chosen |= {"device": given.device, "precision": given.precision}
             with _told(desk):
                 prepared = (pasted if values[pasting] else masked).prepare(desk, values)
-                outcome = desk.harmonize(options=chosen, **prepared)
-            buttons = [gr.update(value=str(each), interactive=True) for each in outcome.files]
-            return [tuple(map(str, outcome.shown)), outcome.said, *buttons]
+                for outcome in desk.harmonize(options=chosen, **prepared):
+                    files = [gr.update(value=each and str(each), interactive=bool(each)) for each in outcome.files]
+                    yield [tuple(map(str, outcome.shown)), outcome.said, *files]
 
         inputs = {pasting, *options.values(), *masked.inputs, *pasted.inputs}
-        button.click(harmonize, inputs, result, show_progress_on=result[0], **ONE_AT_A_TIME)
+        button.click(harmonize, inputs, result, show_progress_on=result[0], scroll_to_output=True, **ONE_AT_A_TIME)
     return page
 
 
@@ -129,35 +134,36 @@ class _Masked:
 
 
 def _masked(desk: Desk) -> _Masked:
-    picture = gr.File(label="Picture", file_types=["image"], height=120, elem_id="picture")
+    picture = gr.File(label="Picture", height=120, elem_id="picture")
+    example = gr.Button("Try it with an example", size="sm", elem_id="example")
     editor = gr.ImageEditor(
         label="Paint over the object",
         type="numpy",
         sources=(),
         transforms=(),
         layers=False,
+        height=460,
         brush=gr.Brush(colors=[(BRUSH, OPACITY)], color_mode="fixed"),
         format="png",
         visible=False,
         elem_id="editor",
     )
     with gr.Accordion("Use a mask file instead", open=False) as fold:
-        mask = gr.File(label="Mask (white = the object)", file_types=["image"], height=120, elem_id="mask")
-    example = gr.Button("Try it with an example", size="sm")
+        mask = gr.File(label="Mask (white = the object)", height=120, elem_id="mask")
     known = gr.State(None)
 
-    def show(path: str | None) -> tuple[Given | None, Any]:
+    def show(path: str | None) -> tuple[Given | None, Any, Any]:
         with _told(desk):
             given = _received(desk, path, None)
         layers = {"background": str(given.preview), "layers": [], "composite": None} if given else None
-        return given, gr.update(value=layers, visible=given is not None)
+        return given, gr.update(value=layers, visible=given is not None), gr.update(visible=given is None)
 
     def show_example() -> tuple[str, str, Any]:
         folder = desk.new()
         copies = [shutil.copy(EXAMPLES / f"harmonize_demo_{name}.png", folder) for name in ("composite", "mask")]
         return (*copies, gr.update(open=True))
 
-    picture.change(show, picture, [known, editor], show_progress="minimal", **ONE_AT_A_TIME)
+    picture.change(show, picture, [known, editor, example], show_progress="minimal", **ONE_AT_A_TIME)
     example.click(show_example, outputs=[picture, mask, fold], api_visibility="private")
     return _Masked(picture, editor, mask, known)
 
@@ -190,15 +196,20 @@ class _Pasted:
 
 def _pasted(desk: Desk) -> _Pasted:
     with gr.Row():
-        cutout = gr.File(label="Cut-out (with transparency)", file_types=["image"], height=120, elem_id="cutout")
-        background = gr.File(label="Background", file_types=["image"], height=120, elem_id="background")
+        cutout = gr.File(label="Cut-out (with transparency)", height=120, min_width=230, elem_id="cutout")
+        background = gr.File(label="Background", height=120, min_width=230, elem_id="background")
     preview = gr.Image(
-        label="Click where the object shall stand", type="filepath", interactive=False, visible=False, buttons=[]
+        label="Click where the object shall stand",
+        type="filepath",
+        interactive=False,
+        visible=False,
+        buttons=[],
+        elem_id="placement",
     )
     with gr.Row(visible=False) as placing:
-        down = gr.Slider(0, 100, 50, step=0.5, label="Down (%)", min_width=120)
-        across = gr.Slider(0, 100, 50, step=0.5, label="Across (%)", min_width=120)
-        scale = gr.Slider(1, 400, 100, step=0.5, label="Scale (%)", min_width=120)
+        down = gr.Slider(0, 100, 50, step=0.5, label="Down (%)", min_width=160)
+        across = gr.Slider(0, 100, 50, step=0.5, label="Across (%)", min_width=160)
+        scale = gr.Slider(1, 400, 100, step=0.5, label="Scale (%)", min_width=160)
     place = (down, across, scale)
     known = gr.State((None, None))
 
@@ -223,7 +234,7 @@ def _pasted(desk: Desk) -> _Pasted:
         back = known[1]
         if back is None:
             return gr.skip()
-        across, down = (100 * at / side for at, side in zip(event.index, reversed(back.preview_size)))
+        across, down = (round(200 * at / side) / 2 for at, side in zip(event.index, reversed(back.preview_size)))
         return down, across, show(known, down, across, scale)
 
     outputs = [known, preview, placing, *place]
@@ -257,12 +268,13 @@ def _options(given: argparse.Namespace) -> dict[str, gr.components.Component]:
 def _control(action: argparse.Action, value: Any) -> gr.components.Component:
     name = action.dest
     label = "LUT size" if name == "lut_size" else name.replace("_", " ").capitalize()
-    meaning = MEANINGS.get(name) or re.sub(r"\s*\(default: [^()]*\)$", "", action.help or "")
+    meaning = MEANINGS.get(name) or re.sub(r"\s*\(default: .*\)$", "", action.help or "")
     about: dict[str, Any] = {
         "value": value,
         "label": f"{label} (pixels)" if name in IN_PIXELS else label,
         "info": f"{meaning[:1].upper()}{meaning[1:]}.",
         "elem_id": name.replace("_", "-"),
+        "min_width": 230,
     }
     if name in SLIDERS:
         lowest, highest, step = SLIDERS[name]
@@ -279,7 +291,8 @@ def _result() -> list[gr.components.Component]:
     """Where the outcome is shown: pictures, what was decided, and the files of :class:`.Outcome` in their order."""
     slider = gr.ImageSlider(label="Before and after", type="filepath", max_height=620, buttons=["fullscreen"])
     said = gr.Markdown("The harmonized picture will be shown here.", elem_id="said")
-    with gr.Row():
+    gr.Markdown("Download, at full size:")
+    with gr.Row(elem_id="downloads"):
         labels = ("Picture (PNG)", "Object alone (PNG)", "LUT (.cube)")
         buttons = [gr.DownloadButton(label, interactive=False, size="md", min_width=120) for label in labels]
     return [slider, said, *buttons]
