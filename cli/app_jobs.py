@@ -66,14 +66,20 @@ class Desk:
 
     Args:
         folder: It exists, and whoever made it removes it.
+
+    Attributes:
+        made: Names of all files that were put there, for whoever removes old ones.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.made: set[str] = set()
 
-    def new(self) -> Path:
-        """An empty folder for one job."""
-        return Path(tempfile.mkdtemp(dir=self.folder))
+    def new(self, name: str) -> Path:
+        """Where a new file of this name goes."""
+        path = Path(tempfile.mkdtemp(dir=self.folder)) / name
+        self.made.add(str(path))
+        return path
 
     def receive(self, path: Path) -> Given:
         """Looks at a picture and makes a small copy of it.
@@ -100,7 +106,7 @@ class Desk:
         if not any(alpha.any() for alpha in alphas):
             return None
         mask = (np.maximum.reduce(alphas) / opacity).clip(0, 255).round()
-        path = self.new() / "mask.png"
+        path = self.new("mask.png")
         Image.fromarray(mask.astype(np.uint8)).save(path)
         return path
 
@@ -116,7 +122,7 @@ class Desk:
         canvas = place(picture, background.size, down, across, scale)
         if not canvas[..., 3].any():
             raise ValueError("The cut-out lies outside the background; move it back, or make it larger.")
-        path = self.new() / f"{cutout.stem}.png"
+        path = self.new(f"{cutout.stem}.png")
         save_picture(canvas, path, info)
         return path
 
@@ -148,9 +154,8 @@ class Desk:
         Raises:
             ValueError: Something given cannot be used.
         """
-        folder, stem = self.new(), composite.stem
-        picture, layer = folder / f"{stem}_harmonized.png", folder / f"{stem}_foreground.png"
-        lut = folder / f"{stem}.cube"
+        endings = ("_harmonized.png", "_foreground.png", ".cube")
+        picture, layer, lut = (self.new(f"{composite.stem}{ending}") for ending in endings)
         files = [f"--output={picture}", f"--foreground-out={layer}", f"--lut={lut}"]
         files += [f"--background={background}"] if background else []
         parser = _Parser(prog="harmonize image", allow_abbrev=False)
@@ -193,7 +198,7 @@ class Desk:
         if _shown_size(size) != size:
             picture = resize_picture(picture, _shown_size(size))
         # JPEG where it will do, for it is a tenth of the size; no EXIF, which may say where a picture was taken
-        path = self.new() / f"{stem}.{'png' if picture.shape[-1] == 4 else 'jpg'}"
+        path = self.new(f"{stem}.{'png' if picture.shape[-1] == 4 else 'jpg'}")
         save_picture(picture, path, PictureInfo(icc_profile=info.icc_profile, grey=info.grey, chunks=info.chunks))
         return path
 

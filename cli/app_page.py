@@ -17,7 +17,7 @@ from ..weights.catalogue import CATALOGUE
 from . import image
 from .app_jobs import Desk, Given
 
-SWEEP, KEPT = 600, 3600  # seconds: how often old files are looked for, and how long one is kept
+SWEEP, KEPT = 600, 7200  # seconds: how often old files are looked for, and how long one is kept
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 1, "api_visibility": "private"}
 BRUSH, OPACITY = "rgb(255, 60, 90)", 0.6
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
@@ -78,6 +78,7 @@ def build(folder: Path, given: argparse.Namespace) -> gr.Blocks:
     """
     desk = Desk(folder)
     with gr.Blocks(title="Harmonize Composite", analytics_enabled=False, delete_cache=(SWEEP, KEPT)) as page:
+        page.temp_file_sets.append(desk.made)  # so that old files go which no component shows
         gr.Markdown(HEADING, elem_id="heading")
         pasting = gr.State(False)
         with gr.Row():
@@ -102,7 +103,7 @@ def build(folder: Path, given: argparse.Namespace) -> gr.Blocks:
                     files = [gr.update(value=each and str(each), interactive=bool(each)) for each in outcome.files]
                     yield [tuple(map(str, outcome.shown)), outcome.said, *files]
 
-        inputs = {pasting, *options.values(), *masked.inputs, *pasted.inputs}
+        inputs: set[Any] = {pasting, *options.values(), *masked.inputs, *pasted.inputs}
         button.click(harmonize, inputs, result, show_progress_on=result[0], scroll_to_output=True, **ONE_AT_A_TIME)
     return page
 
@@ -155,13 +156,13 @@ def _masked(desk: Desk) -> _Masked:
     def show(path: str | None) -> tuple[Given | None, Any, Any]:
         with _told(desk):
             given = _received(desk, path, None)
-        layers = {"background": str(given.preview), "layers": [], "composite": None} if given else None
+        layers: Any = {"background": str(given.preview), "layers": [], "composite": None} if given else None
         return given, gr.update(value=layers, visible=given is not None), gr.update(visible=given is None)
 
     def show_example() -> tuple[str, str, Any]:
-        folder = desk.new()
-        copies = [shutil.copy(EXAMPLES / f"harmonize_demo_{name}.png", folder) for name in ("composite", "mask")]
-        return (*copies, gr.update(open=True))
+        names = ("harmonize_demo_composite.png", "harmonize_demo_mask.png")
+        composite, mask = (str(shutil.copy(EXAMPLES / name, desk.new(name))) for name in names)
+        return composite, mask, gr.update(open=True)
 
     picture.change(show, picture, [known, editor, example], show_progress="minimal", **ONE_AT_A_TIME)
     example.click(show_example, outputs=[picture, mask, fold], api_visibility="private")
