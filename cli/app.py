@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize app`."""
     parser.epilog = (
         "The page is for this machine alone unless --host says otherwise; then everyone who reaches the machine can "
-        "use it. It asks nothing of other machines. What is uploaded lies in a temporary folder, for two hours or until "
+        "use it. It asks nothing of other machines. What is uploaded lies in a temporary folder for two hours, or until "
         "the end. The options of harmonizing are those that the page begins with. Needs the extra 'app'."
     )
     parser.add_argument("--host", default=HOST, help="address to listen at; 0.0.0.0 is all (default: %(default)s)")

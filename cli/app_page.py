@@ -209,7 +209,7 @@ def _pasted(desk: Desk) -> _Pasted:
     )
     with gr.Row(visible=False) as placing:
         down = gr.Slider(0, 100, 50, step=0.5, label="Down (%)", min_width=160)
-        across = gr.Slider(0, 100, 50, step=0.5, label="Across (%)", min_width=160)
+        across = gr.Slider(0, 100, 50, step=0.5, label="Across (%)", min_width=160, elem_id="across")
         scale = gr.Slider(1, 400, 100, step=0.5, label="Scale (%)", min_width=160)
     place = (down, across, scale)
     known = gr.State((None, None))
