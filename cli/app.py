@@ -8,12 +8,8 @@ import signal
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .arguments import add_common_arguments, count
-
-if TYPE_CHECKING:
-    import gradio
 
 HOST = "127.0.0.1"
 ICON = Path(__file__).parents[1] / "web" / "icon.png"
@@ -24,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `harmonize app`."""
     parser.epilog = (
         "The page is for this machine alone unless --host says otherwise; then everyone who reaches the machine can "
-        "use it. It asks nothing of other machines. What is uploaded lies in a temporary folder for two hours, or until "
-        "the end. The options of harmonizing are those that the page begins with. Needs the extra 'app'."
+        "use it. It asks nothing of other machines. What is uploaded is removed after two hours and at the end. The "
+        "options of harmonizing are those that the page begins with. Needs the extra 'app'."
     )
     parser.add_argument("--host", default=HOST, help="address to listen at; 0.0.0.0 is all (default: %(default)s)")
     parser.add_argument("--port", metavar="N", type=count, help="default: the first from 7860 on that is free")
@@ -39,31 +35,25 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: It cannot listen at this address.
     """
-    with tempfile.TemporaryDirectory(prefix="harmonize-app-", ignore_cleanup_errors=True) as folder:
-        # Gradio reads these when it is imported and when a page is made
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder).resolve())
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        from .app_page import build
-
-        page = build(Path(folder).resolve(), args)
-        ended = threading.Event()
-        before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
-        try:
-            _serve(page, args)
-            print(f"{page.local_url} is ready; Ctrl-C ends it", flush=True)
-            while not ended.wait(1):  # without a limit, Windows would not hear Ctrl-C
-                pass
-        except KeyboardInterrupt:
-            pass
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            page.close(verbose=False)
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        with tempfile.TemporaryDirectory(prefix="harmonize-app-", ignore_cleanup_errors=True) as folder:
+            _serve(Path(folder).resolve(), args, ended)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
-def _serve(page: gradio.Blocks, args: argparse.Namespace) -> None:
-    from .app_page import CSS, theme
+def _serve(folder: Path, args: argparse.Namespace, ended: threading.Event) -> None:
+    # Gradio reads these when it is imported and when a page is made
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from .app_page import CSS, build, theme
 
+    page = build(folder, args)
     try:
         page.launch(
             server_name=args.host,
@@ -82,5 +72,10 @@ def _serve(page: gradio.Blocks, args: argparse.Namespace) -> None:
             theme=theme(),
             css=CSS,
         )
+        print(f"{page.local_url} is ready; Ctrl-C ends it", flush=True)
+        while not ended.wait(1):  # without a limit, Windows would not hear Ctrl-C
+            pass
     except OSError as error:
         raise ValueError(f"{args.host}, port {args.port or 'from 7860 on'}: no page can be served there.") from error
+    finally:
+        page.close(verbose=False)
