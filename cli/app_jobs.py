@@ -23,6 +23,7 @@ from . import ROOT, image, sentence
 if TYPE_CHECKING:
     from torch import Tensor
 
+SWEEP, KEPT = 600, 7200  # seconds: how often old files are looked for, and how long one is kept
 SHOWN = 1600  # pixels along the longer side of what the browser shows and what is painted on
 
 

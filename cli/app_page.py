@@ -15,9 +15,8 @@ import gradio as gr
 
 from ..weights.catalogue import CATALOGUE
 from . import image
-from .app_jobs import Desk, Given
+from .app_jobs import KEPT, SWEEP, Desk, Given
 
-SWEEP, KEPT = 600, 7200  # seconds: how often old files are looked for, and how long one is kept
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": 1, "api_visibility": "private"}
 BRUSH, OPACITY = "rgb(255, 60, 90)", 0.6
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
