@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -24,6 +24,7 @@ def tensor(levels):
     return torch.from_numpy(levels.astype(np.float32))[None] / 255
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, sides, shares, shares)
 def test_at_scale_1_the_pixels_are_those_that_pillow_pastes(height, width, canvas_height, canvas_width, down, across):
     levels = cutout_of(height, width)
@@ -34,6 +35,7 @@ def test_at_scale_1_the_pixels_are_those_that_pillow_pastes(height, width, canva
     assert np.array_equal((placed[0].numpy() * 255).round().astype(np.uint8), np.asarray(canvas))
 
 
+@settings(deadline=None)
 @given(st.integers(8, 40), st.integers(8, 40), st.floats(0.3, 3))
 def test_scaled_it_is_what_pillow_makes_of_it(height, width, scale):
     rows, columns = np.mgrid[:height, :width]
