@@ -24,6 +24,7 @@ COMMANDS = {
     "image": "harmonize one picture",
     "folder": "harmonize a folder of pictures",
     "video": "harmonize a film",
+    "app": "open a page in the browser that harmonizes pictures",
     "demo": "show what it does on a picture of its own",
     "weights": "list, inspect, convert, calibrate, fetch and package weights",
     "evaluate": "measure weights on pairs with ground truth",
@@ -32,6 +33,8 @@ COMMANDS = {
     "prepare": "write a resized copy of a data set",
     "bench": "measure speed and memory",
 }
+
+EXTRAS = {"av": "video", "gradio": "app"}  # what brings a module that is missing; all others come with "train"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,19 +114,26 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _say(error: object, code: int) -> int:
+def sentence(error: object) -> str:
+    """What an error says to people, in one line."""
+    said = error
     if isinstance(error, OSError) and error.filename:
-        error = f"{error.filename}: {error.strerror}."
+        said = f"{error.filename}: {error.strerror}."
     elif isinstance(error, OSError) and error.strerror:  # a sentence of ours; str() would put a number before it
-        error = error.strerror
-    print(f"harmonize: {printable(error) or type(error).__name__}", file=sys.stderr)
+        said = error.strerror
+    return printable(said) or type(error).__name__
+
+
+def _say(error: object, code: int) -> int:
+    print(f"harmonize: {sentence(error)}", file=sys.stderr)
     return code
 
 
 def _missing(error: ModuleNotFoundError) -> str:
     if (error.name or "").startswith(ROOT):
         return f"this command is not part of this installation ({error.name} is missing)."
-    name, extra = ("PyAV", "video") if error.name == "av" else (error.name, "train")
+    extra = EXTRAS.get(error.name or "", "train")
+    name = "PyAV" if error.name == "av" else error.name
     return f"this command needs {name}; install it with: pip install 'harmonize-composite[{extra}]'"
 
 

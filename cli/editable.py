@@ -38,9 +38,9 @@ def mask_in_use(args: argparse.Namespace, picture: Tensor, mask: Tensor, backgro
     return shape_mask(masks, args.blend_grow, args.blend_feather).amax(0, keepdim=True)
 
 
-def save_lut(fit: LutFit, path: Path, title: str) -> None:
-    """Writes the table and says so."""
+def save_lut(fit: LutFit, path: Path, title: str) -> str:
+    """Writes the table; returns a line that says so."""
     from ..files.cube import save_cube
 
     save_cube(fit.table(), path, title)
-    print(f"{printable(path)}: for the foreground, in the picture's own colour space")
+    return f"{printable(path)}: for the foreground, in the picture's own colour space"

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 failures.append(f"  {printable(f'{job.composite.name}: {error}')}")
     print(f"{len(jobs) - len(failures)} of {len(jobs)} pictures written to {printable(args.output)}")
     if fit is not None:
-        editable.save_lut(fit, args.lut, args.composites.name)
+        print(editable.save_lut(fit, args.lut, args.composites.name))
     if failures:
         print(f"harmonize: {len(failures)} of {len(jobs)} pictures failed:", *failures, sep="\n", file=sys.stderr)
     return 1 if failures else 0

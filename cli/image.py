@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Harmonizes one picture."""
+    for line in harmonize_files(args):
+        print(line)
+    return 0
+
+
+def harmonize_files(args: argparse.Namespace) -> Iterator[str]:
+    """Harmonizes one picture and writes what was asked for; yields a line on each file once it is there.
+
+    Args:
+        args: As the options of :func:`add_arguments` give them.
+
+    Raises:
+        ValueError: Something given cannot be used; the message says what and what to do.
+    """
     from ..files.cube import check_cube
     from ..files.pictures import check_output, join, read_mask_of, read_picture, save_picture
 
@@ -114,7 +129,8 @@ def run(args: argparse.Namespace) -> int:
         check_cube(args.lut)
     _check_not_an_input(args)
     if args.guide is not None:
-        return _by_guide(args)
+        yield from _by_guide(args)
+        return
     picture, info = read_picture(args.composite)
     mask = read_mask_of(picture, args.composite, args.mask)
     if args.mask.samefile(args.composite) and (picture.shape[-1] < 4 or picture[..., 3].min() == picture[..., 3].max()):
@@ -143,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     save_picture(result, args.output, info)
     for index in sorted(decisions):
         which = f" (object {index + 1})" if len(decisions) > 1 else ""
-        print(f"{printable(args.output)}{which}: {decisions[index]}")
+        yield f"{printable(args.output)}{which}: {decisions[index]}"
     if args.lut or args.foreground_out:
         mask = editable.mask_in_use(args, picture, mask, background)
     if args.foreground_out:
@@ -151,12 +167,12 @@ def run(args: argparse.Namespace) -> int:
 
         beneath = picture if background is None else background
         save_picture(foreground_layer(result, beneath, mask), args.foreground_out, info)
-        print(f"{printable(args.foreground_out)}: the foreground alone")
+        yield f"{printable(args.foreground_out)}: the foreground alone"
     if args.lut:
         from ..hdnet.harmonize.lut import LutFit
 
-        editable.save_lut(LutFit(args.lut_size).add(picture[0], result[0], mask[0]), args.lut, args.composite.stem)
-    return 0
+        fit = LutFit(args.lut_size).add(picture[0], result[0], mask[0])
+        yield editable.save_lut(fit, args.lut, args.composite.stem)
 
 
 def _objects(args: argparse.Namespace, picture: Tensor, mask: Tensor) -> Tensor:
@@ -170,7 +186,7 @@ def _objects(args: argparse.Namespace, picture: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([fit_mask(each, (picture.shape[1], picture.shape[2])) for each in masks])
 
 
-def _by_guide(args: argparse.Namespace) -> int:
+def _by_guide(args: argparse.Namespace) -> Iterator[str]:
     from ..files.pictures import check_output, read_mask_of, read_picture, save_picture
     from .guided import light_transfer_of
 
@@ -187,8 +203,7 @@ def _by_guide(args: argparse.Namespace) -> int:
     if args.changed:
         changed = seen[0].difference((picture.shape[1], picture.shape[2])) if seen else 0 * picture[0, ..., 0]
         save_picture(changed[None], args.changed)
-    print(f"{printable(args.output)}: in the light of {printable(args.guide.name)}")
-    return 0
+    yield f"{printable(args.output)}: in the light of {printable(args.guide.name)}"
 
 
 def _check_not_an_input(args: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ def _decode(path: str | Path, name: str) -> np.ndarray:
     with Image.open(path) as picture:
         tiles = []
         for tile in picture.tile:
-            arguments = name if isinstance(tile[3], str) else (name, *tile[3][1:])
+            arguments = name if isinstance(tile[3], str) else (name, *(tile[3] or ())[1:])
             tiles.append(type(tile)(*tile[:3], arguments))
         picture.tile = tiles
         picture.load()
@@ -97,6 +97,7 @@ def encode_tiff(levels: np.ndarray, about: dict[str, Any]) -> bytes:
     without_pixels = io.BytesIO()
     Image.new("L", (1, 1)).save(without_pixels, "TIFF", **about)
     with Image.open(without_pixels) as picture:
+        assert isinstance(picture, TiffImagePlugin.TiffImageFile)
         tags, exif = picture.tag_v2, picture.getexif()
         subs = {tag: exif.get_ifd(tag) for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
     height, width, channels = levels.shape
