@@ -65,7 +65,7 @@ class Harmonizer:
         batch_pixels: Pixels that the network sees at a time, in a batch of small pictures; at least one picture.
     """
 
-    ceiling = 1.0  # no value rises above it; infinity for renderings that hold more than white
+    ceiling = 1.0  # no value rises above it; infinity where images hold more than white
 
     def __init__(self, network: nn.Module, batch_pixels: int = 1 << 20) -> None:
         self.network = network
@@ -161,7 +161,13 @@ class Harmonizer:
             return harmonize_scene_linear(
                 self, image, mask, background=background, exposure=exposure, **shape, **others
             )
-        frames = check_frames(image, together(mask) if objects == "together" else mask, background, reference_mask)
+        frames = check_frames(
+            image,
+            together(mask) if objects == "together" else mask,
+            background,
+            reference_mask,
+            any_range=self.ceiling > 1,
+        )
         check_objects(objects, len(image))
         if objects == "each":
             return harmonize_each(self, shaped(frames, grow, feather), **others)

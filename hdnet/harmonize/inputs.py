@@ -81,7 +81,8 @@ class Frames:
         foreground = image[..., :3].to(out.dtype)
         drift = find_drift(image, background, mask)
         if drift is not None:
-            foreground = (foreground + foreground @ drift[:, :3].T + drift[:, 3]).clamp_(0, 1)
+            shifted = foreground + foreground @ drift[:, :3].T + drift[:, 3]
+            foreground = shifted.clamp_(foreground.clamp(max=0), foreground.clamp(min=1))
         paste(out, foreground, background, mask)
         return drift is not None
 
@@ -112,23 +113,23 @@ def check_frames(
     background: Tensor | None = None,
     reference_mask: Tensor | None = None,
     *,
-    scene_linear: bool = False,
+    any_range: bool = False,
 ) -> Frames:
     """Checks shapes and values and says in one sentence what is wrong.
 
     A mask ``[H, W]`` counts as a batch of one, ``[B, 1, H, W]`` and ``[B, H, W, 1]`` as ``[B, H, W]``. An image of
     whole multiples of 8 pixels that is at most 7 smaller than its background came through a VAE: it lies in the middle
     of that background, as ComfyUI's encoder cut it out. Onto a background, only what is not transparent is pasted: an
-    image's alpha limits its mask. Scene-linear images may hold any finite values.
+    image's alpha limits its mask. With ``any_range`` images may hold any finite values.
 
     Raises:
         ValueError: A shape does not fit, a value is NaN or infinite, a mask leaves 0..1.
     """
-    check_image(image, "image", scene_linear)
+    check_image(image, "image", any_range)
     mask = check_mask(mask)
     cut = None
     if background is not None:
-        check_image(background, "background", scene_linear)
+        check_image(background, "background", any_range)
         if _was_cut_by_a_vae(image.shape[1:3], background.shape[1:3]):
             cut = (image.shape[1], image.shape[2])
             image, mask = _uncut(image, background), uncut_mask(mask, cut, background.shape[1:3])
@@ -160,10 +161,10 @@ def shaped(frames: Frames, grow: int, feather: float) -> Frames:
     return replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
 
 
-def check_image(image: Tensor, name: str, scene_linear: bool = False) -> None:
+def check_image(image: Tensor, name: str, any_range: bool = False) -> None:
     """Raises ValueError, in one sentence, where `[B, H, W, 3 or 4]` in 0..1 is something else.
 
-    Scene-linear images may hold any finite values.
+    With ``any_range`` images may hold any finite values.
     """
     if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[-1] not in (3, 4) or 0 in image.shape:
         shape = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
@@ -171,7 +172,7 @@ def check_image(image: Tensor, name: str, scene_linear: bool = False) -> None:
     if not image.is_floating_point():
         raise ValueError(f"The {name} must hold floating-point values in 0..1, not {image.dtype}.")
     _check_finite(image, name)
-    if not scene_linear:
+    if not any_range:
         _check_range(image[..., :3], name)
 
 

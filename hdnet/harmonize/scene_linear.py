@@ -1,11 +1,13 @@
 """Scene-linear pictures: values in proportion to light, without an upper limit.
 
-All that judges a picture sees its display rendering. With the exposure ``e``, a pixel ``x`` of linear RGB and its
-excess over white ``k = max(1, e * max(x))``, that is ``sRGB(e * x / k)``, by the transfer function of IEC 61966-2-1:
-what an ordinary photograph of that exposure holds, its highlights brought down to white in their own hue. The excess is
-kept for each pixel, so the rendering is invertible: its change becomes ``k / e * sRGB⁻¹`` of what it was changed to. A
-highlight is multiplied by what the change makes of a white of its hue, and stays a highlight. A gain map (ISO 21496-1)
-keeps range and picture apart in the same way.
+All that judges a picture sees its display rendering: exposed by a factor ``e`` and encoded by the transfer function of
+sRGB (IEC 61966-2-1), which goes on above white as scRGB has it (IEC 61966-2-2). What is more than a stop brighter than
+white is brought down to there in its own hue, and its excess ``k = max(1, e * max(x) / 2)`` over that is kept for each
+pixel. So the rendering ``sRGB(e * x / k)`` is invertible, and its change becomes ``k / e * sRGB⁻¹`` of what it was
+changed to: a highlight is multiplied by what the change makes of a bright white of its hue, and stays a highlight. A
+gain map (ISO 21496-1) keeps range and picture apart in the same way.
+
+Whatever judges colours clips the rendering at 1, as the sensor of a camera does; what is applied to it does not.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 
 ENCODINGS = ("auto", "display", "linear")
 ABOVE_WHITE = 1.5  # a picture that is brighter than this is light; what resizing and sharpening overshoot by is less
+HEADROOM = 2.0  # times white: up to there a rendering goes on above 1
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
-WHITE = 0.99  # quantile of the largest channel that is rendered as white
+WHITE = 0.995  # quantile of the largest channel that is rendered as white
 DARKEST_KEY = 0.055  # least log-average luminance of a rendering; nine of ten photographs are brighter
 FLOOR = 1e-3  # of white; keeps black pixels from deciding a log-average
 SAMPLES = 1 << 18  # pixels that an exposure is found from
@@ -44,7 +47,7 @@ class Rendering:
     """A display rendering and the way back.
 
     Attributes:
-        display: ``[H, W, 3]`` in 0..1, sRGB.
+        display: ``[H, W, 3]``, sRGB, not negative; 1 is white, and the most is 1.35, :data:`HEADROOM` times its light.
         excess: ``[H, W, 1]``, ``k / e``: how much brighter the light is than what is rendered.
         light: ``[H, W, 3]``, the picture itself.
     """
@@ -61,8 +64,8 @@ class Rendering:
             light: ``[H, W, 3]`` float32, linear, finite.
             exposure: Factor that brings a diffuse white to 1.
         """
-        excess = light.amax(-1, keepdim=True).clamp(min=1 / exposure)
-        return cls(encode_srgb((light / excess).clamp(0, 1)), excess, light)
+        excess = (light.amax(-1, keepdim=True) / HEADROOM).clamp(min=1 / exposure)
+        return cls(encode_srgb((light / excess).clamp(0, HEADROOM)), excess, light)
 
     def undone(self, display: Tensor) -> Tensor:
         """The light of a changed rendering ``[H, W, 3]``; where nothing has changed, bit for bit the picture."""
@@ -124,10 +127,10 @@ def _is_brighter_than_white(image: Tensor, name: str) -> bool:
 def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
     """The exposure under which a picture looks like a photograph.
 
-    The brightest hundredth is rendered as white. That of 400 linearised photographs lies within 0.3 stops (standard
-    deviation) of their white; their log-average, by which Reinhard et al. ("Photographic Tone Reproduction for Digital
-    Images", 2002) expose, within 0.9. That log-average is a lower bound: where the sun or a window would leave the rest
-    darker than in nine of ten photographs, more of the picture is rendered as white.
+    The brightest two-hundredth is rendered as white. Of photographs made linear, that of the background lies within
+    0.4 stops of their white (standard deviation); the log-average by which Reinhard et al. expose ("Photographic Tone
+    Reproduction for Digital Images", 2002) spreads by 0.9. It serves as a lower bound: where the sun or a window would
+    leave the rest darker than in nine of ten photographs, more of the picture is rendered as white.
 
     Args:
         light: ``[H, W, 3]``, linear.
@@ -185,7 +188,7 @@ def harmonize_scene_linear(
     Raises:
         ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
     """
-    frames = check_frames(image, together(mask) if objects == "together" else mask, background, scene_linear=True)
+    frames = check_frames(image, together(mask) if objects == "together" else mask, background, any_range=True)
     check_objects(objects, len(image))
     frames = shaped(frames, grow, feather)
     masks: Callable[[int], Tensor] = frames.mask_of
