@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
+from .floating import check_same_light
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -199,7 +201,13 @@ def join(
 
     Returns:
         Both pictures, and what the file of the result is to say.
+
+    Raises:
+        PictureError: One is scene-linear and the other is not, or their primaries differ.
     """
+    if info.is_light or below.is_light:
+        check_same_light(info.floating, below.floating)
+        return picture, background, below
     target = profile_of(below)
     if is_grey(target) and not info.grey:
         background, target = convert(background, target, None), None
@@ -211,6 +219,7 @@ def join(
         chunks=below.chunks,
         bits=max(info.bits, below.bits),
         grey=info.grey and below.grey,
+        floating=below.floating,
     )
     return picture, background, info
 

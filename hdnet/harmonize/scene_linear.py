@@ -204,21 +204,21 @@ def harmonize_scene_linear(
             paste(composite, picture[..., :3].float(), frames.background[index % len(frames.background)], masks(index))
     light = out[..., :3]
     exposures = [2.0**exposure] * count if exposure is not None else _exposures(out, masks, consistency)
-    given: dict[str, Tensor | None] = {"image": _rendered(light, exposures)}
+    shown, behind = _rendered(light, exposures), None
     if frames.background is not None:
-        apart = {"image": _rendered(frames.image, exposures), "background": _rendered(frames.background, exposures)}
-        if _needs_background(apart["image"], apart["background"], masks):
-            given = apart
+        apart, known = _rendered(frames.image, exposures), _rendered(frames.background, exposures)
+        if _needs_background(apart, known, masks):
+            shown, behind = apart, known
     unbounded = copy.copy(harmonizer)
     unbounded.ceiling = math.inf
     changed = unbounded(
-        given.pop("image"),
+        shown,
         frames.mask,
+        background=behind,
         consistency=consistency,
         foreground=foreground,
         objects=objects,
         encoding="display",
-        **given,
         **options,
     )
     for each, factor, display in zip(light, exposures, changed):
