@@ -37,7 +37,8 @@ HEADROOM = 2.0  # times white: up to there a rendering goes on above 1
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 WHITE = 0.995  # quantile of the largest channel that is rendered as white
 DARKEST_KEY = 0.055  # least log-average luminance of a rendering; nine of ten photographs are brighter
-FLOOR = 1e-3  # of white; keeps black pixels from deciding a log-average
+FLOOR = 1e-3  # of a rendering; keeps black pixels from deciding a log-average
+ROUNDS = 12  # towards that log-average
 SAMPLES = 1 << 18  # pixels that an exposure is found from
 MAX_STOPS = 32.0
 
@@ -147,9 +148,14 @@ def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
         return 1.0
     largest = pixels.amax(-1).sort().values
     white = float(largest[int(WHITE * (len(largest) - 1))]) or float(largest[-1])
-    luminance = pixels @ pixels.new_tensor(LUMINANCE) / white
-    key = float(luminance.add(FLOOR).log().mean().exp())
-    return max(1.0, DARKEST_KEY / key) / white
+    luminance = pixels @ pixels.new_tensor(LUMINANCE)
+    exposure = 1 / white
+    for _ in range(ROUNDS):  # from below, for what becomes white gains no more
+        key = float((luminance * exposure).clamp(FLOOR, 1).log().mean().exp())
+        if key >= DARKEST_KEY:
+            break
+        exposure *= DARKEST_KEY / key
+    return exposure
 
 
 def harmonize_scene_linear(
