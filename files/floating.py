@@ -238,7 +238,8 @@ def write_floating(picture: Tensor, path: Path, source: FloatingPicture) -> None
             logger.warning("%s: the compression becomes zip, which changes no pixel.", path)
             spec.attribute("compression", "zip")
         halves = [str(spec.channelformat(number)) == "half" for number in range(spec.nchannels)]
-        values[..., halves] = values[..., halves].clip(-LARGEST_HALF, LARGEST_HALF)
+        stored = values[..., halves]
+        values[..., halves] = np.where(np.isinf(stored), stored, stored.clip(-LARGEST_HALF, LARGEST_HALF))
     with tempfile.TemporaryDirectory() as folder:  # OpenImageIO writes to names alone
         name = Path(folder) / f"picture{path.suffix.lower()}"
         file = library.ImageOutput.create(str(name))

@@ -177,9 +177,9 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                         "exposure",
                         optional=True,
                         force_input=True,
-                        tooltip="Of linear images, in stops: at this exposure, as on a viewer, they are judged; 0 takes 1 "
-                        "as white. Nothing connected: found from the background. Connect a Float where frames come one by "
-                        "one.",
+                        tooltip="Of linear images, in stops: at this exposure, as on a viewer, they are judged; "
+                        "0 takes 1 as white. Nothing connected: found from the background. Connect a Float where "
+                        "frames come one by one.",
                     )
                 ),
             ],

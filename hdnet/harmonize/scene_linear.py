@@ -38,7 +38,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 WHITE = 0.995  # quantile of the largest channel that is rendered as white
 DARKEST_KEY = 0.055  # least log-average luminance of a rendering; nine of ten photographs are brighter
 FLOOR = 1e-3  # of a rendering; keeps black pixels from deciding a log-average
-ROUNDS = 12  # towards that log-average
+ROUNDS, MOST_RAISED = 3, 64  # towards that log-average; a night stays a night
 SAMPLES = 1 << 18  # pixels that an exposure is found from
 MAX_STOPS = 32.0
 
@@ -148,14 +148,13 @@ def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
         return 1.0
     largest = pixels.amax(-1).sort().values
     white = float(largest[int(WHITE * (len(largest) - 1))]) or float(largest[-1])
-    luminance = pixels @ pixels.new_tensor(LUMINANCE)
-    exposure = 1 / white
+    luminance = (pixels @ pixels.new_tensor(LUMINANCE)) / white
+    luminance = luminance[luminance > 0]
+    raised = 1.0
     for _ in range(ROUNDS):  # from below, for what becomes white gains no more
-        key = float((luminance * exposure).clamp(FLOOR, 1).log().mean().exp())
-        if key >= DARKEST_KEY:
-            break
-        exposure *= DARKEST_KEY / key
-    return exposure
+        key = float((luminance * raised).clamp(FLOOR, 1).log().mean().exp())
+        raised *= max(1.0, DARKEST_KEY / key)
+    return min(raised, MOST_RAISED) / white
 
 
 def harmonize_scene_linear(

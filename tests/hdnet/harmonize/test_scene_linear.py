@@ -95,7 +95,7 @@ def test_a_photograph_made_linear_is_exposed_about_as_it_was():
 
 def test_the_sun_does_not_turn_the_rest_black():
     image = light(60, 60, white=0.5)[0]
-    image[:10] = 1000
+    image[:10] = 100
     shown = Rendering.of(image, find_exposure(image)).display
     assert 0.1 < shown[10:].mean() < 0.6
     assert find_exposure(torch.zeros(4, 4, 3)) == 1
