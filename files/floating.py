@@ -60,7 +60,7 @@ class FloatingPicture:
     def leaves_display(self) -> bool:
         """Whether it is light by its format, or leaves 0..1, and so is more than a picture of 8 or 16 bits holds."""
         values = self.values[..., self.colours]
-        return self.kind != "tiff" or bool(values.min() < 0 or values.max() > 1)
+        return self.kind != "tiff" or not (values.min() >= 0 and values.max() <= 1)  # NaN leaves it as well
 
     @property
     def icc_profile(self) -> bytes | None:
@@ -191,8 +191,6 @@ def read_floating(path: str | Path, most_pixels: int) -> FloatingPicture:
             raise PictureError(f"{path}: this is {kind_of(path)} that is damaged ({_reason(file.geterror())}).")
     finally:
         file.close()
-    if not np.isfinite(values[..., colours]).all():
-        logger.warning("%s: some pixels hold NaN or infinite values; outside the mask they stay so.", path)
     return FloatingPicture(kind, spec, values, colours, alpha)
 
 
@@ -232,7 +230,11 @@ def write_floating(picture: Tensor, path: Path, source: FloatingPicture) -> None
     """
     library = openimageio()
     spec, values = _as_file(library, picture.numpy(), path, source)
+    if not np.isfinite(values).all():
+        logger.warning("%s: some pixels hold NaN or infinite values, as they did.", path)
     kind = FORMATS[path.suffix.lower()]
+    if kind == "tiff" and str(spec.format) == "half":
+        spec.attribute("tiff:half", 1)
     if kind == "openexr":
         if spec.get_string_attribute("compression").partition(":")[0] in LOSSY:
             logger.warning("%s: the compression becomes zip, which changes no pixel.", path)

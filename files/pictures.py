@@ -213,7 +213,8 @@ def check_range(path: Path, info: PictureInfo) -> None:
         raise PictureError(f"{path}: {suffix} holds scene-linear light, which the picture is not; write a PNG or TIFF.")
     if info.floating is not None and suffix not in floating.EXTENSIONS and info.floating.leaves_display:
         raise PictureError(
-            f"{path}: {suffix} would clip a scene-linear picture; write one of {' '.join(floating.EXTENSIONS)}."
+            f"{path}: {suffix} holds no values beyond 0..1, as the picture has; write one of "
+            f"{' '.join(floating.EXTENSIONS)}."
         )
 
 

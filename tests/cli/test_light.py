@@ -88,7 +88,7 @@ def test_a_display_tiff_in_floating_point_becomes_a_png_of_16_bits(folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("a.exr", "mask.png", "-o", "out.png"), ".png would clip a scene-linear picture"),
+        (("a.exr", "mask.png", "-o", "out.png"), ".png holds no values beyond 0..1"),
         (("mask.png", "mask.exr", "-o", "out.exr"), "which the picture is not"),
         (("a.exr", "mask.png", "-o", "out.exr", "--lut", "a.cube"), "--lut is for colours in 0..1"),
         (("a.exr", "mask.png", "-o", "out.exr", "--guide", "b.exr"), "not for scene-linear"),

@@ -195,10 +195,11 @@ def test_half_precision_ends_at_65504(tmp_path):
 def test_pixels_that_are_no_numbers_stay_and_are_told(tmp_path, caplog):
     data = values()
     data[0, 0], data[1, 1, 2], data[2, 2, 0] = np.nan, np.inf, -np.inf
+    picture, info = read_picture(write(tmp_path / "a.exr", data))
+    assert picture.isfinite().all()
     with caplog.at_level(logging.WARNING):
-        picture, info = read_picture(write(tmp_path / "a.exr", data))
-    assert picture.isfinite().all() and "NaN or infinite" in caplog.text
-    save_picture(picture, tmp_path / "b.exr", info)
+        save_picture(picture, tmp_path / "b.exr", info)
+    assert "NaN or infinite" in caplog.text
     np.testing.assert_array_equal(read(tmp_path / "b.exr")[0], data)
 
 
@@ -226,7 +227,7 @@ def test_an_alpha_that_the_file_had_not_is_added(tmp_path):
 def refusals(tmp_path):
     picture, info = read_picture(write(tmp_path / "a.exr", values()))
     ordinary = torch.rand(1, 21, 34, 3)
-    yield lambda: save_picture(picture, tmp_path / "b.png", info), "would clip a scene-linear picture"
+    yield lambda: save_picture(picture, tmp_path / "b.png", info), "holds no values beyond 0..1"
     yield lambda: save_picture(ordinary, tmp_path / "b.exr"), "holds scene-linear light, which the picture is not"
     yield lambda: join(picture, info, ordinary, PictureInfo()), "both be scene-linear"
     _, other = read_picture(write(tmp_path / "c.exr", values(), chromaticities=AP1))
@@ -269,6 +270,28 @@ def test_what_is_too_large_is_refused_before_it_is_unpacked(tmp_path):
     write(tmp_path / "a.exr", values(), window=(0, 0, 100_000, 100_000))
     with pytest.raises(PictureError, match="more than 128 megapixels"):
         read_picture(tmp_path / "a.exr")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 7, -1])
+def test_what_leaves_0_to_1_is_no_mask_and_no_png(tmp_path, value):
+    data = values().clip(0, 1)
+    data[1, 2] = value
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb")
+    with pytest.raises(PictureError, match="NaN|range"):
+        read_mask(tmp_path / "a.tif")
+    picture, info = read_picture(tmp_path / "a.tif")
+    with pytest.raises(PictureError, match="holds no values beyond 0..1"):
+        save_picture(picture, tmp_path / "b.png", info)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_a_tiff_keeps_its_type(tmp_path, kind):
+    data = values().astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb")
+    picture, info = read_picture(tmp_path / "a.tif")
+    save_picture(picture, tmp_path / "b.tif", info)
+    after = tifffile.imread(tmp_path / "b.tif")
+    assert after.dtype == kind and np.array_equal(after, data)
 
 
 # Masks
