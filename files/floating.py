@@ -11,6 +11,7 @@ import shutil
 import struct
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import TiffImagePlugin
 
 from .atomic import write_whole
+from .colour import REC_709, xyz_of_rgb
 from .errors import PictureError
 
 if TYPE_CHECKING:
@@ -68,13 +70,30 @@ class FloatingPicture:
         profile = self.spec.getattribute("ICCProfile")
         return None if profile is None else bytes(np.asarray(profile, np.uint8))
 
+    @cached_property
+    def to_rec_709(self) -> np.ndarray | None:
+        """The matrix from the primaries of an OpenEXR file to those of ITU-R BT.709; None where it has these."""
+        said = self.spec.getattribute("chromaticities")
+        if self.kind != "openexr" or said is None or len(self.colours) == 1 or np.allclose(said, REC_709, atol=1e-3):
+            return None
+        try:
+            with np.errstate(all="ignore"):
+                matrix = np.linalg.solve(xyz_of_rgb(REC_709), xyz_of_rgb(said))
+                np.linalg.inv(matrix)
+        except np.linalg.LinAlgError:
+            return None
+        return matrix if np.isfinite(matrix).all() else None
+
     @property
     def is_associated(self) -> bool:
         """Whether colours are multiplied by alpha, as OpenEXR has it."""
         return self.alpha is not None and not self.spec.get_int_attribute("oiio:UnassociatedAlpha")
 
     def picture(self) -> np.ndarray:
-        """``[H, W, 3 or 4]`` float32 over the display window, finite, alpha not multiplied; where nothing is, black."""
+        """``[H, W, 3 or 4]`` float32 over the display window; where nothing is, black.
+
+        It is finite, has the primaries of ITU-R BT.709, and is not multiplied by alpha.
+        """
         spec = self.spec
         whole = np.zeros((spec.full_height, spec.full_width, 3 if self.alpha is None else 4), np.float32)
         (rows, columns), stored = self._shared()
@@ -85,15 +104,23 @@ class FloatingPicture:
             whole[rows, columns, 3] = alpha
             if self.is_associated:  # what shines without covering anything has no other colour
                 colours = colours / np.where(alpha > 0, alpha, 1)[..., None]
+        if self.to_rec_709 is not None:
+            colours = colours.astype(np.float64) @ self.to_rec_709.T
         whole[rows, columns, :3] = colours
         return whole
+
+    def from_rec_709(self, colours: np.ndarray) -> np.ndarray:
+        """Colours ``[..., 3]`` of a picture in the file's own primaries."""
+        return colours if self.to_rec_709 is None else colours @ np.linalg.inv(self.to_rec_709).T
 
     def changed(self, picture: np.ndarray) -> np.ndarray:
         """The values as stored, with those of a picture ``[H, W, 3 or 4]`` that differ from what was read."""
         whole, values = self._shared()[0], self.values.copy()
         before, after, stored = self.picture()[whole], picture[whole], values[self._shared()[1]]
         differs = after[..., :3] != before[..., :3]
-        colours = after[..., :3]
+        colours = self.from_rec_709(after[..., :3])
+        if self.to_rec_709 is not None:
+            differs |= differs.any(-1, keepdims=True)
         if self.alpha is not None and picture.shape[-1] == 4:
             alpha = after[..., 3]
             stored[..., self.alpha] = alpha
@@ -194,15 +221,6 @@ def read_floating(path: str | Path, most_pixels: int) -> FloatingPicture:
     return FloatingPicture(kind, spec, values, colours, alpha)
 
 
-def check_same_light(one: FloatingPicture | None, other: FloatingPicture | None) -> None:
-    """Raises PictureError where only one of two pictures is scene-linear, or their primaries differ."""
-    if one is None or other is None:
-        raise PictureError("Picture and background must both be scene-linear, such as OpenEXR, or neither of them.")
-    first, second = (each.spec.getattribute("chromaticities") for each in (one, other))
-    if first is not None and second is not None and not np.allclose(first, second, atol=1e-3):
-        raise PictureError("Picture and background have different chromaticities; convert one to those of the other.")
-
-
 def _channels(spec: Any, path: str | Path) -> tuple[tuple[int, ...], int | None]:
     """Which channels hold the colours and the alpha: R, G, B, A, else those of the first layer that has them."""
     names = list(spec.channelnames)
@@ -261,6 +279,8 @@ def _as_file(library: Any, picture: np.ndarray, path: Path, source: FloatingPict
         return library.ImageSpec(source.spec), source.changed(picture)
     # another format, or an alpha that the source has not: the picture alone, over the display window
     colours, alpha = picture[..., :3], picture[..., 3:]
+    if kind == "openexr":  # others have no place to say it
+        colours = source.from_rec_709(colours)
     straight = kind == "tiff" and source.kind == "tiff" and not source.is_associated
     if has_alpha and not straight:
         colours = colours * np.where(alpha > 0, alpha, 1)
@@ -271,7 +291,7 @@ def _as_file(library: Any, picture: np.ndarray, path: Path, source: FloatingPict
     is_half = kind == "openexr" and str(source.spec.channelformat(source.colours[0])) == "half"
     spec = library.ImageSpec(picture.shape[1], picture.shape[0], values.shape[-1], "half" if is_half else "float")
     for each in source.spec.extra_attribs:
-        if not each.name.startswith(OF_A_FORMAT):
+        if not each.name.startswith(OF_A_FORMAT) and (kind == "openexr" or each.name != "chromaticities"):
             spec.attribute(each.name, each.type, each.value)
     if has_alpha and straight:
         spec.attribute("oiio:UnassociatedAlpha", 1)
