@@ -87,6 +87,34 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="such as cpu or cuda (default: cuda where there is one)")
 
 
+def add_light_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what scene-linear pictures are asked for."""
+    parser.add_argument(
+        "--encoding",
+        choices=("auto", "display", "linear"),
+        default="auto",
+        help="linear: values are light, which OpenEXR and Radiance HDR hold; a display rendering is judged. display: "
+        "sRGB or the file's profile. auto: by the format, a TIFF in floating point by its brightest value",
+    )
+    parser.add_argument(
+        "--exposure",
+        metavar="EV",
+        type=float,
+        help="of scene-linear pictures: judge them as a viewer shows them at this exposure, in stops; for a sequence, "
+        "give one (default: found in the background)",
+    )
+
+
+def light_options(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """What the harmonizer is to be told of the values of a file, as its format and the options have it."""
+    from ..files.floating import LIGHT
+
+    encoding, suffix = args.encoding, path.suffix.lower()
+    if encoding == "auto" and suffix not in (".tif", ".tiff"):
+        encoding = "linear" if suffix in LIGHT else "display"
+    return {"encoding": encoding, "exposure": args.exposure}
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Declares `--workers`."""
     parser.add_argument("--workers", type=count, metavar="N", help="jobs at a time (default: one a core)")

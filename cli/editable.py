@@ -32,7 +32,7 @@ def mask_in_use(args: argparse.Namespace, picture: Tensor, mask: Tensor, backgro
     from ..hdnet.harmonize.inputs import check_frames, shaped
     from ..hdnet.harmonize.masks import shape_mask
 
-    frames = check_frames(picture, 1 - mask if args.invert_mask else mask, background)
+    frames = check_frames(picture, 1 - mask if args.invert_mask else mask, background, any_range=True)
     frames = shaped(frames, args.grow, args.feather)
     masks = torch.stack([frames.mask_of(index) for index in range(len(frames.mask))])
     return shape_mask(masks, args.blend_grow, args.blend_feather).amax(0, keepdim=True)

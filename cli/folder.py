@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..files.text import printable
 from . import editable
-from .arguments import add_common_arguments, harmonizer_of, named
+from .arguments import add_common_arguments, add_light_arguments, harmonizer_of, light_options, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of guides, named like the pictures: light and colours are taken from them in place of the network",
     )
+    add_light_arguments(parser)
     add_common_arguments(parser)
 
 
@@ -99,19 +100,19 @@ def _lut_fit(args: argparse.Namespace) -> LutFit | None:
 
 def _by_network(args: argparse.Namespace) -> RunJob:
     harmonize = harmonizer_of(args)
-    return lambda job, picture, mask: harmonize(picture, mask)
+    return lambda job, picture, mask: harmonize(picture, mask, **light_options(args, job.composite))
 
 
 def _by_guides(args: argparse.Namespace) -> RunJob:
     from ..files.names import Masks, pictures_in
-    from ..files.pictures import FORMATS, read_picture
+    from ..files.pictures import EXTENSIONS, read_picture
     from .guided import light_transfer_of
 
     if not args.guides.is_dir():
         raise ValueError(f"{args.guides}: there is no such folder.")
     if args.output.resolve() == args.guides.resolve():
         raise ValueError(f"{args.output}: this would overwrite the guides; name another folder to write into.")
-    guides, transfer = Masks(pictures_in(args.guides, FORMATS)), light_transfer_of(args)
+    guides, transfer = Masks(pictures_in(args.guides, EXTENSIONS)), light_transfer_of(args)
 
     def run_job(job: Job, picture: Tensor, mask: Tensor | None) -> Tensor:
         path = guides.of(job.composite)

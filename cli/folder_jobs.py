@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..files.names import Masks, parted, pictures_in
-from ..files.pictures import FORMATS, PictureInfo, read_mask_of, read_picture, save_picture
+from ..files.pictures import EXTENSIONS, PictureInfo, read_mask_of, read_picture, save_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 # Pictures that may wait in memory on either side of the network; each side has as many threads.
 DEPTH = 2
-MASK_EXTENSIONS = (*FORMATS, ".gif")
+MASK_EXTENSIONS = (*EXTENSIONS, ".gif")
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,19 @@ def find_jobs(composites: Path, masks: Path | None, output: Path) -> list[Job]:
         ValueError: There is no picture, or no picture has a mask.
     """
     if masks is None:
-        pictures = pictures_in(composites, FORMATS)
+        pictures = pictures_in(composites, EXTENSIONS)
         if not pictures:
-            raise ValueError(f"{composites}: there are no pictures ({' '.join(FORMATS)}) in this folder.")
+            raise ValueError(f"{composites}: there are no pictures ({' '.join(EXTENSIONS)}) in this folder.")
         return [Job(path, None, output / path.name, needs_mask=False) for path in pictures]
     one_folder = composites.samefile(masks)
     if one_folder:
-        pictures, found = parted(pictures_in(composites, FORMATS))
+        pictures, found = parted(pictures_in(composites, EXTENSIONS))
     else:
-        pictures, found = pictures_in(composites, FORMATS), pictures_in(masks, MASK_EXTENSIONS)
+        pictures, found = pictures_in(composites, EXTENSIONS), pictures_in(masks, MASK_EXTENSIONS)
     by_picture = Masks(found)
     jobs = [Job(path, by_picture.of(path), output / path.name) for path in pictures]
     if not jobs:
-        raise ValueError(f"{composites}: there are no pictures ({' '.join(FORMATS)}) in this folder.")
+        raise ValueError(f"{composites}: there are no pictures ({' '.join(EXTENSIONS)}) in this folder.")
     if not any(job.mask for job in jobs):
         name = jobs[0].composite.stem
         if one_folder:

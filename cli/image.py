@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..files.text import printable
 from . import editable
-from .arguments import add_common_arguments, harmonizer_of, named
+from .arguments import add_common_arguments, add_light_arguments, harmonizer_of, light_options, named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..hdnet.harmonize.decision import Decision
     from ..hdnet.harmonize.guide.comparison import Comparison
 
-OPAQUE = (".jpg", ".jpeg", ".bmp")
+OPAQUE = (".jpg", ".jpeg", ".bmp", ".hdr")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "The mask is white where the foreground is; an alpha channel serves as a mask too, and so do the files of "
         "labelling tools, where all but class 0 is foreground. Outside the mask every pixel stays as it is; PNG, TIFF, "
-        "BMP and WebP (lossless here) keep that exactly, JPEG and AVIF nearly. PNG and TIFF keep 16 bits a channel. "
-        "Pictures may have up to 128 megapixels, which take 6 GB of memory."
+        "BMP and WebP (lossless here) keep that exactly, JPEG and AVIF nearly. PNG and TIFF keep 16 bits a channel; "
+        "with the extra 'hdr', OpenEXR, Radiance HDR and TIFF keep floating point, and values above 1. Pictures "
+        "may have up to 128 megapixels, which take 6 GB of memory."
     )
     parser.add_argument("composite", metavar="COMPOSITE", type=Path, help="the picture with its pasted foreground")
     parser.add_argument(
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --guide: also write a mask of what the guide changed beside the light",
     )
     parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the files given")
+    add_light_arguments(parser)
     add_common_arguments(parser)
 
 
@@ -109,7 +111,7 @@ def harmonize_files(args: argparse.Namespace) -> Iterator[str]:
         ValueError: Something given cannot be used; the message says what and what to do.
     """
     from ..files.cube import check_cube
-    from ..files.pictures import check_output, join, read_mask_of, read_picture, save_picture
+    from ..files.pictures import check_output, check_range, join, read_mask_of, read_picture, save_picture
 
     check_output(args.output)
     if args.mask is None and args.guide is None:
@@ -141,6 +143,11 @@ def harmonize_files(args: argparse.Namespace) -> Iterator[str]:
     if args.background:
         background, below = read_picture(args.background)
         picture, background, info = join(picture, info, background, below)
+    check_range(args.output, info)
+    if args.foreground_out:
+        check_range(args.foreground_out, info)
+    if args.lut and info.is_light:
+        raise ValueError("--lut is for colours in 0..1, which scene-linear pictures leave; take --foreground-out.")
     if args.reference_mask:
         reference = read_mask_of(picture, args.composite, args.reference_mask)
         if not reference.any():
@@ -155,6 +162,7 @@ def harmonize_files(args: argparse.Namespace) -> Iterator[str]:
             reference_mask=reference,
             objects="together" if args.together else "each" if len(mask) > 1 else "images",
             decided=decisions.__setitem__,
+            **light_options(args, args.composite),
         )
     save_picture(result, args.output, info)
     for index in sorted(decisions):
@@ -187,13 +195,16 @@ def _objects(args: argparse.Namespace, picture: Tensor, mask: Tensor) -> Tensor:
 
 
 def _by_guide(args: argparse.Namespace) -> Iterator[str]:
-    from ..files.pictures import check_output, read_mask_of, read_picture, save_picture
+    from ..files.pictures import check_output, check_range, read_mask_of, read_picture, save_picture
     from .guided import light_transfer_of
 
     if args.changed:
         check_output(args.changed)
     picture, info = read_picture(args.composite)
-    guide, _ = read_picture(args.guide)
+    guide, other = read_picture(args.guide)
+    if info.is_light or other.is_light:
+        raise ValueError("--guide is for pictures in 0..1, not for scene-linear ones.")
+    check_range(args.output, info)
     given = (args.mask, args.added_mask)
     mask, added = (read_mask_of(picture, args.composite, path) if path else None for path in given)
     transfer = light_transfer_of(args)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from .errors import PictureError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +70,14 @@ TRANSFERS = {  # by their number in ITU-T H.273; 16 and 18 (PQ, HLG) are brighte
 }
 
 
+def xyz_of_rgb(chromaticities: Sequence[float]) -> np.ndarray:
+    """The matrix from linear RGB to XYZ as seen in daylight of 5000 K (Bradford), from x and y as in a profile."""
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in np.reshape(chromaticities, (4, 2))])
+    matrix = columns[:3].T * np.linalg.solve(columns[:3].T, columns[3])
+    cone = BRADFORD @ D50 / (BRADFORD @ columns[3])
+    return np.linalg.solve(BRADFORD, cone[:, None] * (BRADFORD @ matrix))
+
+
 def build_profile(chromaticities: tuple[float, ...], to_linear: Transfer, name: str) -> bytes:
     """An ICC profile of version 2.
 
@@ -76,10 +86,7 @@ def build_profile(chromaticities: tuple[float, ...], to_linear: Transfer, name: 
         to_linear: From stored values to light, both in 0..1.
         name: For people.
     """
-    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in np.reshape(chromaticities, (4, 2))])
-    matrix = columns[:3].T * np.linalg.solve(columns[:3].T, columns[3])  # from linear RGB to XYZ
-    cone = BRADFORD @ D50 / (BRADFORD @ columns[3])
-    matrix = np.linalg.solve(BRADFORD, cone[:, None] * (BRADFORD @ matrix))  # as seen in daylight of 5000 K
+    matrix = xyz_of_rgb(chromaticities)
     curve = to_linear(np.linspace(0, 1, CURVE_STEPS))
 
     def fixed(values: np.ndarray) -> bytes:
@@ -199,7 +206,14 @@ def join(
 
     Returns:
         Both pictures, and what the file of the result is to say.
+
+    Raises:
+        PictureError: One is scene-linear and the other is not.
     """
+    if info.is_light or below.is_light:
+        if info.floating is None or below.floating is None:
+            raise PictureError("Picture and background must both be scene-linear, such as OpenEXR, or neither of them.")
+        return picture, background, below
     target = profile_of(below)
     if is_grey(target) and not info.grey:
         background, target = convert(background, target, None), None
@@ -211,6 +225,7 @@ def join(
         chunks=below.chunks,
         bits=max(info.bits, below.bits),
         grey=info.grey and below.grey,
+        floating=below.floating,
     )
     return picture, background, info
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from . import sixteen_bits
 from .colour import to_srgb
 from .errors import PictureError
-from .opening import BROKEN, open_picture
+from .floating import has_openimageio, is_floating, read_floating
+from .opening import BROKEN, MAX_PIXELS, open_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +51,10 @@ def read_mask(path: str | Path) -> Tensor:
 
 def mask_values(path: str | Path) -> tuple[np.ndarray, str]:
     """Like :func:`read_mask`: ``[H, W]`` in 0..1, and what a user should know about how they were found, or ""."""
+    if has_openimageio() and is_floating(path):
+        found = read_floating(path, MAX_PIXELS)
+        _check_finite(found.values[..., found.colours], path)
+        return _from_floating(found.picture(), path)
     picture, info = open_picture(path)
     try:
         if picture.has_transparency_data and (alpha := _alpha(picture, info.bits, path)) is not None:
@@ -77,6 +82,13 @@ def _alpha(picture: Image.Image, bits: int, path: str | Path) -> np.ndarray | No
     else:
         alpha = np.asarray(picture.convert("RGBA").getchannel("A"), np.float32) / 255
     return alpha if alpha.min() < alpha.max() else None
+
+
+def _from_floating(picture: np.ndarray, path: str | Path) -> tuple[np.ndarray, str]:
+    """From ``[H, W, 3 or 4]``: the alpha channel unless that is constant, else the largest colour."""
+    if picture.shape[-1] == 4 and picture[..., 3].min() < picture[..., 3].max():
+        return picture[..., 3].clip(0, 1), ""
+    return _from_numbers(picture[..., :3].max(-1).astype(np.float64), path)
 
 
 def _names_classes(picture: Image.Image) -> bool:
@@ -117,8 +129,7 @@ def _from_labels(values: np.ndarray) -> tuple[np.ndarray, str] | None:
 
 def _from_numbers(values: np.ndarray, path: str | Path) -> tuple[np.ndarray, str]:
     """From integers of 16 or 32 bits, or from floating point."""
-    if not np.isfinite(values).all():
-        raise PictureError(f"{path}: the picture holds NaN or infinite values.")
+    _check_finite(values, path)
     lowest, highest = values.min(), values.max()
     if (values == values.round()).all():
         if (labels := _from_labels(values)) is not None:
@@ -132,6 +143,11 @@ def _from_numbers(values: np.ndarray, path: str | Path) -> tuple[np.ndarray, str
         raise PictureError(f"{path}: the values leave the range of a mask; save it with 8 or 16 bits.")
     values = (values / round(full)).clip(0, 1)
     return values, _said_of(values)
+
+
+def _check_finite(values: np.ndarray, path: str | Path) -> None:
+    if not np.isfinite(values).all():
+        raise PictureError(f"{path}: the picture holds NaN or infinite values.")
 
 
 def _said_of(values: np.ndarray) -> str:

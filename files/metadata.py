@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from . import png
 from .colour import ADOBE_RGB
+from .floating import FloatingPicture
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class PictureInfo:
         bits: For each channel, 8 or 16.
         grey: The file holds grey, and is written as such.
         chunks: Name and content of a PNG's chunks that say what its values mean.
+        floating: All that a file in floating point holds.
     """
 
     exif: bytes | None = None
@@ -51,6 +53,12 @@ class PictureInfo:
     bits: int = 8
     grey: bool = False
     chunks: tuple[tuple[bytes, bytes], ...] = ()
+    floating: FloatingPicture | None = None
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the values are scene-linear by their format."""
+        return self.floating is not None and self.floating.kind != "tiff"
 
 
 def read_info(picture: Image.Image, upright: Image.Image, *, bits: int, grey: bool, beginning: bytes) -> PictureInfo:

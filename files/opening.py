@@ -9,6 +9,7 @@ from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from . import sixteen_bits
 from .errors import PictureError
+from .floating import INSTALL, is_floating, kind_of
 from .metadata import BEGINNING, PictureInfo, read_info
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,8 @@ DNG_VERSION, BITS_PER_SAMPLE = 50706, 258  # tags of TIFF
 AS_PNG = "which is not read; save it as PNG, or as TIFF with 8 or 16 bits a channel"
 # What files begin with, from which place on: what they are, and what to do.
 KINDS = (
-    (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "a TIFF of a kind that is not read, such as one in floating point; "
-     "save it with 8 or 16 bits a channel, interleaved"),
-    (0, (b"\x76\x2f\x31\x01",), f"an OpenEXR file, {AS_PNG}"),
-    (0, (b"#?RADIANCE", b"#?RGBE"), f"a Radiance HDR file, {AS_PNG}"),
+    (0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "a TIFF of a kind that is not read; save it with 8 or 16 bits a "
+     "channel, interleaved"),
     (0, (b"\xff\x0a", b"\0\0\0\x0cJXL "), f"a JPEG XL file, {AS_PNG}"),
     (4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1"), f"a HEIC file, {AS_PNG}"),
     (4, (b"ftypavi",), "an AVIF file, which this Pillow does not read; save it as PNG, or update Pillow"),
@@ -92,6 +91,8 @@ def _too_large(path: Path) -> PictureError:
 def _what_it_is(path: Path, beginning: bytes) -> str:
     if path.suffix.lower() in RAW_SUFFIXES:
         return RAW
+    if is_floating(path):
+        return f"{kind_of(path)}, for which OpenImageIO is missing; install it with: {INSTALL}"
     for place, starts, what in KINDS:
         if beginning[place:].startswith(starts):
             return what

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from . import png, sixteen_bits
+from . import floating, png, sixteen_bits
 from .atomic import write_whole
 from .colour import convert, is_grey, join, profile_of, to_srgb
 from .errors import PictureError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "EXTENSIONS",
     "FORMATS",
     "MAX_PIXELS",
     "PictureError",
@@ -49,6 +50,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
     ".bmp": ("BMP", {}),
 }
+EXTENSIONS = (*FORMATS, *floating.LIGHT)
 DEEP = ("PNG", "TIFF")  # hold 16 bits a channel
 OPAQUE = ("JPEG", "BMP")
 GREY_WITH_ALPHA = ("PNG", "TIFF")
@@ -62,18 +64,22 @@ def read_picture(path: str | Path) -> tuple[Tensor, PictureInfo]:
     Values of RGB and grey stay as they are stored, those of 16 bits too. Palettes become RGB; CMYK and Lab become sRGB.
 
     Args:
-        path: A file of any format that Pillow reads, of at most :data:`MAX_PIXELS`; of several pages or frames the
-            first, with a warning.
+        path: A file of any format that Pillow reads, or in floating point, of at most :data:`MAX_PIXELS`; of several
+            pages or frames the first, with a warning.
 
     Returns:
-        float32 ``[1, H, W, 3]``, or ``[1, H, W, 4]`` where the picture has an alpha channel, in 0..1; and what
-        to hand to :func:`save_picture`.
+        float32 ``[1, H, W, 3]``, or ``[1, H, W, 4]`` where the picture has an alpha channel, in 0..1, of files in
+        floating point of any range; and what to hand to :func:`save_picture`.
 
     Raises:
         PictureError: It cannot be read, or holds values that are no picture.
     """
     import torch
 
+    if floating.has_openimageio() and floating.is_floating(path):
+        found = floating.read_floating(path, MAX_PIXELS)
+        info = PictureInfo(icc_profile=found.icc_profile, bits=16, grey=len(found.colours) == 1, floating=found)
+        return torch.from_numpy(found.picture())[None], info
     picture, info = open_picture(path)
     try:
         values = _values(picture, info, path)
@@ -113,8 +119,9 @@ def _deep_grey(picture: Image.Image, path: str | Path) -> np.ndarray:
 def save_picture(picture: Tensor, path: str | Path, info: PictureInfo | None = None) -> None:
     """Writes a picture, whole or not at all; values are rounded to 8 bits, or to 16 where ``info`` says so.
 
-    PNG, TIFF, BMP and WebP keep every pixel; JPEG and AVIF are written at quality 95 with full chroma. What a format
-    does not hold (16 bits, alpha, a profile) is told in a warning.
+    What was read in floating point is written so to OpenEXR, Radiance HDR and TIFF. PNG, TIFF, BMP and WebP keep every
+    pixel; JPEG and AVIF are written at quality 95 with full chroma. What a format does not hold (16 bits, alpha, a
+    profile) is told in a warning.
 
     Args:
         picture: ``[1, H, W, C]`` or ``[H, W, C]`` in 0..1 with C = 3 or 4; or ``[1, H, W]``, grey.
@@ -122,12 +129,13 @@ def save_picture(picture: Tensor, path: str | Path, info: PictureInfo | None = N
         info: What :func:`read_picture` gave.
 
     Raises:
-        PictureError: The extension is unknown, or the folder is missing or cannot be written to.
+        PictureError: The extension is unknown or the format does not hold the picture's range, or the folder is missing
+            or cannot be written to.
         ValueError: The picture holds NaN or infinite values.
     """
     check_output(path)
     path, info = Path(path), info or PictureInfo()
-    kind, options = FORMATS[path.suffix.lower()]
+    check_range(path, info)
     picture = picture.detach().cpu().float()
     if picture.dim() == 4:
         picture = picture[0]
@@ -135,6 +143,10 @@ def save_picture(picture: Tensor, path: str | Path, info: PictureInfo | None = N
         picture = picture[0, ..., None]
     if not picture.isfinite().all():
         raise ValueError("The picture holds NaN or infinite values and is not saved.")
+    if info.floating is not None and path.suffix.lower() in floating.EXTENSIONS:
+        floating.write_floating(picture, path, info.floating)
+        return
+    kind, options = FORMATS[path.suffix.lower()]
     picture, info = _as_the_format_has_it(picture, path, kind, info)
     values = picture.numpy()
     if info.grey and values.shape[-1] > 2:
@@ -186,6 +198,26 @@ def _flattened(picture: Tensor, path: Path) -> Tensor:
     return picture[..., :3] * alpha + (1 - alpha)
 
 
+def check_range(path: Path, info: PictureInfo) -> None:
+    """Says before the work is done whether a format holds the range of a picture.
+
+    Args:
+        path: The file to write.
+        info: What :func:`read_picture` gave.
+
+    Raises:
+        PictureError: One of both is scene-linear, the other is not.
+    """
+    suffix = path.suffix.lower()
+    if info.floating is None and suffix in floating.LIGHT:
+        raise PictureError(f"{path}: {suffix} holds scene-linear light, which the picture is not; write a PNG or TIFF.")
+    if info.floating is not None and suffix not in floating.EXTENSIONS and info.floating.leaves_display:
+        raise PictureError(
+            f"{path}: {suffix} holds no values beyond 0..1, as the picture has; write one of "
+            f"{' '.join(floating.EXTENSIONS)}."
+        )
+
+
 def check_output(path: str | Path) -> None:
     """Says before the work is done whether its result can be written.
 
@@ -194,7 +226,10 @@ def check_output(path: str | Path) -> None:
     """
     path = Path(path)
     Image.init()
+    if path.suffix.lower() in floating.LIGHT:
+        floating.openimageio()
     writable = [extension for extension, (kind, _) in FORMATS.items() if kind in Image.SAVE]
+    writable += floating.LIGHT
     if path.suffix.lower() not in writable:
         raise PictureError(f"{path}: the name must end in one of {' '.join(writable)}.")
     if not path.parent.is_dir():

@@ -19,6 +19,7 @@ from ..hdnet.harmonize.inputs import check_mask, uncut_mask
 from ..hdnet.harmonize.masks import fit_mask, shape_mask
 from ..hdnet.harmonize.objects import OBJECTS, check_objects, together
 from ..hdnet.harmonize.options import check_choice
+from ..hdnet.harmonize.scene_linear import ENCODINGS
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .inputs import batch_mode_input, feather_input, strength_input
 from .load_model import HDNetModel, load_patcher
@@ -160,6 +161,27 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                         "result, all matched as one.",
                     )
                 ),
+                advanced(
+                    io.Combo.Input(
+                        "encoding",
+                        options=list(ENCODINGS),
+                        default="auto",
+                        optional=True,
+                        tooltip="auto: linear where the image or its background is brighter than 1.5. linear: "
+                        "scene-linear values without a limit, as EXR loaders give them; a display rendering is judged, "
+                        "and highlights above 1 stay. display: sRGB in 0..1.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "exposure",
+                        optional=True,
+                        force_input=True,
+                        tooltip="Of linear images, in stops: at this exposure, as on a viewer, they are judged; "
+                        "0 takes 1 as white. Nothing connected: found from the background. Connect a Float where "
+                        "frames come one by one.",
+                    )
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The harmonized image."),
@@ -211,6 +233,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         blend_grow: int = 0,
         blend_feather: int = 0,
         objects: str = "images",
+        encoding: str = "auto",
+        exposure: float | None = None,
     ) -> io.NodeOutput:
         """Returns the harmonized images and the masks as they were used."""
         check_connected(image=image, mask=mask)
@@ -244,6 +268,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             blend_grow=blend_grow,
             blend_feather=blend_feather,
             objects=objects,
+            encoding=encoding,
+            exposure=exposure,
             decided=decisions.__setitem__,
         )
         show_text(cls, summary([decisions[index] for index in sorted(decisions)]))

@@ -155,6 +155,7 @@ def apply_colour_change(
     picture: Tensor,
     weight: Tensor,
     box: tuple[int, int, int, int],
+    ceiling: float = 1.0,
 ) -> None:
     """Changes the colours of a picture in place, inside a box.
 
@@ -163,6 +164,7 @@ def apply_colour_change(
         picture: ``[H, W, 3 or more]``, overwritten inside the box.
         weight: ``[H, W]``: 0 keeps a pixel bit for bit, 1 makes the change, 2 twice the change.
         box: ``(top, bottom, left, right)`` in pixels.
+        ceiling: No value rises above it, unless it was above before.
     """
     top, bottom, left, right = box
     height, width = weight.shape
@@ -198,7 +200,7 @@ def apply_colour_change(
                 else:
                     moved.addcmul_(plane, (levels - number).clamp_(0, 1))
             # never out of range, whatever the weight; half of it leads half the way
-            lowest, highest = before.clamp(max=0), before.clamp(min=1)
+            lowest, highest = before.clamp(max=0), before.clamp(min=ceiling)
             after = torch.lerp(before, moved.add_(before).clamp_(lowest, highest), share)
             colours.copy_(after.clamp_(lowest, highest))
     if rim is not None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from .objects import check_objects, harmonize_each, together
 from .oklab import check_parts, keep_parts
 from .options import check_choice, check_resolution, check_strength
 from .resize import shrink, shrink_separately, working_size
+from .scene_linear import harmonize_scene_linear, is_scene_linear
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class Harmonizer:
         batch_pixels: Pixels that the network sees at a time, in a batch of small pictures; at least one picture.
     """
 
+    ceiling = 1.0  # no value rises above it; infinity where images hold more than white
+
     def __init__(self, network: nn.Module, batch_pixels: int = 1 << 20) -> None:
         self.network = network
         self.batch_pixels = batch_pixels
@@ -86,6 +90,8 @@ class Harmonizer:
         blend_grow: int = 0,
         blend_feather: float = 0,
         objects: str = "images",
+        encoding: str = "auto",
+        exposure: float | None = None,
         progress: Callable[[int, int], None] | None = None,
         decided: Callable[[int, Decision], None] | None = None,
     ) -> Tensor:
@@ -95,7 +101,7 @@ class Harmonizer:
         neither is judged by the network, as far as its weights' rule trusts it (:mod:`.acting`).
 
         Args:
-            image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB. Alpha is carried through.
+            image: ``[B, H, W, 3]`` or ``[B, H, W, 4]``, 0..1, sRGB, or scene-linear. Alpha is carried through.
             mask: ``[B, H, W]`` in 0..1, 1 = the foreground to change. Another size is resized (bilinear), a
                 shorter batch repeated; one image takes any number of masks.
             background: The picture the image is pasted onto by the mask, before and after; ``[B, H, W, 3 or 4]``.
@@ -120,6 +126,11 @@ class Harmonizer:
             blend_feather: Softens the mask for blending only.
             objects: Several masks for one image are ``"images"``: one result for each; ``"each"``: one result, every
                 object matched by itself, the others part of its background; ``"together"``: matched as one.
+            encoding: ``"display"`` for sRGB; ``"linear"`` for scene-linear images of any range, of which a display
+                rendering is judged (:mod:`.scene_linear`); ``"auto"``: linear where the image or its background is
+                brighter than 1.5, which sRGB is not, or an exposure is given.
+            exposure: Of scene-linear images, in stops: ``2 ** exposure`` times the values is what is judged. None
+                finds it from the background, for each image or for a film.
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             decided: Called with an image's index and what was decided about it.
 
@@ -133,23 +144,33 @@ class Harmonizer:
         """
         check_options(resolution, strength, consistency, foreground)
         check_parts(lightness, colour)
-        frames = check_frames(image, together(mask) if objects == "together" else mask, background, reference_mask)
+        others: dict[str, Any] = {
+            "reference_mask": reference_mask,
+            "resolution": resolution,
+            "strength": strength,
+            "foreground": foreground,
+            "lightness": lightness,
+            "colour": colour,
+            "blend_grow": blend_grow,
+            "blend_feather": blend_feather,
+            "progress": progress,
+            "decided": decided,
+        }
+        if is_scene_linear(encoding, exposure, image=image, background=background):
+            shape: dict[str, Any] = {"grow": grow, "feather": feather, "objects": objects, "consistency": consistency}
+            return harmonize_scene_linear(
+                self, image, mask, background=background, exposure=exposure, **shape, **others
+            )
+        frames = check_frames(
+            image,
+            together(mask) if objects == "together" else mask,
+            background,
+            reference_mask,
+            any_range=self.ceiling > 1,
+        )
         check_objects(objects, len(image))
         if objects == "each":
-            return harmonize_each(
-                self,
-                shaped(frames, grow, feather),
-                decided=decided,
-                reference_mask=reference_mask,
-                resolution=resolution,
-                strength=strength,
-                foreground=foreground,
-                lightness=lightness,
-                colour=colour,
-                blend_grow=blend_grow,
-                blend_feather=blend_feather,
-                progress=progress,
-            )
+            return harmonize_each(self, shaped(frames, grow, feather), **others)
         frames = shaped(frames, grow, feather)
         size, count = frames.size, len(frames)
         out = torch.empty(count, *size, frames.channels, device=image.device)
@@ -173,7 +194,8 @@ class Harmonizer:
         trust = trust_in(self.network, foreground)
         for index, proposal in enumerate(proposals):
             mask = shape_mask(frames.mask_of(index)[None], blend_grow, blend_feather)[0]
-            decision = _settle(edits[index], proposal, trust, out[index], mask, strength, (lightness, colour))
+            parts = (lightness, colour)
+            decision = _settle(edits[index], proposal, trust, out[index], mask, strength, parts, self.ceiling)
             if decided is not None:
                 decided(index, decision)
             if progress is not None:
@@ -336,6 +358,7 @@ def _settle(
     mask: Tensor,
     strength: float,
     parts: tuple[float, float],
+    ceiling: float,
 ) -> Decision:
     """Decides, and changes ``[H, W, C]`` in place."""
     correlation = edit.fit.correlation if edit.fit is not None else None
@@ -350,7 +373,7 @@ def _settle(
             total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
     if total is not None:
         weight = mask if strength == 1 else mask * strength
-        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight, parts)
+        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight, parts, ceiling)
     return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
 
 
@@ -386,12 +409,14 @@ def work_statistics(work: Work) -> ColourStatistics:
     return colour_statistics(source, target, weight)
 
 
-def _apply_change(change: ColourChange, picture: Tensor, weight: Tensor, parts: tuple[float, float]) -> None:
+def _apply_change(
+    change: ColourChange, picture: Tensor, weight: Tensor, parts: tuple[float, float], ceiling: float
+) -> None:
     box = bounding_box(weight)
     if box is None or parts == (0, 0):
         return
     whole = picture[box[0] : box[1], box[2] : box[3]]
     before = whole[..., :3].clone() if parts != (1, 1) else None
-    apply_colour_change(change, picture, weight, box)
+    apply_colour_change(change, picture, weight, box, ceiling)
     if before is not None:
-        keep_parts(whole, before, *parts)
+        keep_parts(whole, before, *parts, ceiling)

@@ -78,40 +78,58 @@ class Frames:
             out.copy_(image)
             return False
         background = self.background[index % len(self.background)]
-        out[..., :3].copy_(background[..., :3])
         foreground = image[..., :3].to(out.dtype)
         drift = find_drift(image, background, mask)
         if drift is not None:
-            foreground = (foreground + foreground @ drift[:, :3].T + drift[:, 3]).clamp_(0, 1)
-        cover = mask
-        if background.shape[-1] == 4:  # what is transparent has no colour to show through
-            below = background[..., 3].to(out.device, out.dtype).clamp(0, 1)
-            out[..., 3] = torch.where(mask > 0, mask + below * (1 - mask), background[..., 3].to(out.device, out.dtype))
-            cover = mask / out[..., 3].clamp(min=1e-6).where(mask > 0, 1)
-        elif self.channels == 4:
-            out[..., 3] = 1
-        out[..., :3].lerp_(foreground, cover.clamp(0, 1)[..., None])
+            shifted = foreground + foreground @ drift[:, :3].T + drift[:, 3]
+            foreground = shifted.clamp_(foreground.clamp(max=0), foreground.clamp(min=1))
+        paste(out, foreground, background, mask)
         return drift is not None
 
 
+def paste(out: Tensor, foreground: Tensor, background: Tensor, mask: Tensor) -> None:
+    """Lays a foreground over a background by a mask, in the values as they are.
+
+    Args:
+        out: ``[H, W, 3 or 4]``, written; of 3 channels only where the background has 3.
+        foreground: ``[H, W, 3]``.
+        background: ``[H, W, 3 or 4]``.
+        mask: ``[H, W]`` in 0..1.
+    """
+    out[..., :3].copy_(background[..., :3])
+    cover = mask
+    if background.shape[-1] == 4:  # what is transparent has no colour to show through
+        below = background[..., 3].to(out.device, out.dtype).clamp(0, 1)
+        out[..., 3] = torch.where(mask > 0, mask + below * (1 - mask), background[..., 3].to(out.device, out.dtype))
+        cover = mask / out[..., 3].clamp(min=1e-6).where(mask > 0, 1)
+    elif out.shape[-1] == 4:
+        out[..., 3] = 1
+    out[..., :3].lerp_(foreground, cover.clamp(0, 1)[..., None])
+
+
 def check_frames(
-    image: Tensor, mask: Tensor, background: Tensor | None = None, reference_mask: Tensor | None = None
+    image: Tensor,
+    mask: Tensor,
+    background: Tensor | None = None,
+    reference_mask: Tensor | None = None,
+    *,
+    any_range: bool = False,
 ) -> Frames:
     """Checks shapes and values and says in one sentence what is wrong.
 
     A mask ``[H, W]`` counts as a batch of one, ``[B, 1, H, W]`` and ``[B, H, W, 1]`` as ``[B, H, W]``. An image of
     whole multiples of 8 pixels that is at most 7 smaller than its background came through a VAE: it lies in the middle
     of that background, as ComfyUI's encoder cut it out. Onto a background, only what is not transparent is pasted: an
-    image's alpha limits its mask.
+    image's alpha limits its mask. With ``any_range`` images may hold any finite values.
 
     Raises:
         ValueError: A shape does not fit, a value is NaN or infinite, a mask leaves 0..1.
     """
-    check_image(image, "image")
+    check_image(image, "image", any_range)
     mask = check_mask(mask)
     cut = None
     if background is not None:
-        check_image(background, "background")
+        check_image(background, "background", any_range)
         if _was_cut_by_a_vae(image.shape[1:3], background.shape[1:3]):
             cut = (image.shape[1], image.shape[2])
             image, mask = _uncut(image, background), uncut_mask(mask, cut, background.shape[1:3])
@@ -143,15 +161,19 @@ def shaped(frames: Frames, grow: int, feather: float) -> Frames:
     return replace(frames, mask=uncut_mask(masks, frames.cut, frames.size) if frames.cut else masks)
 
 
-def check_image(image: Tensor, name: str) -> None:
-    """Raises ValueError, in one sentence, where `[B, H, W, 3 or 4]` in 0..1 is something else."""
+def check_image(image: Tensor, name: str, any_range: bool = False) -> None:
+    """Raises ValueError, in one sentence, where `[B, H, W, 3 or 4]` in 0..1 is something else.
+
+    With ``any_range`` images may hold any finite values.
+    """
     if not isinstance(image, Tensor) or image.dim() != 4 or image.shape[-1] not in (3, 4) or 0 in image.shape:
         shape = list(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise ValueError(f"The {name} must be a tensor [B, H, W, 3] or [B, H, W, 4], not {shape}.")
     if not image.is_floating_point():
         raise ValueError(f"The {name} must hold floating-point values in 0..1, not {image.dtype}.")
     _check_finite(image, name)
-    _check_range(image[..., :3], name)
+    if not any_range:
+        _check_range(image[..., :3], name)
 
 
 def _check_range(colours: Tensor, name: str) -> None:
@@ -244,8 +266,8 @@ def check_mask(mask: Tensor, name: str = "mask") -> Tensor:
 
 
 def _check_finite(values: Tensor, name: str) -> None:
-    # a sum is finite if all its terms are, and takes no second tensor of the picture's size
-    if not values.sum(dtype=torch.float32).isfinite():
+    # a sum is finite if all its terms are, and takes no second tensor of the picture's size; that of the largest is not
+    if not values.sum(dtype=torch.float32).isfinite() and not values.isfinite().all():
         raise ValueError(f"The {name} holds NaN or infinite values; check the step that made it.")
 
 

@@ -10,7 +10,7 @@ def foreground_layer(result: Tensor, beneath: Tensor, mask: Tensor) -> Tensor:
     """The layer that, laid over what was beneath, gives the result.
 
     Args:
-        result: ``[B, H, W, 3 or 4]``, harmonized, 0..1.
+        result: ``[B, H, W, 3 or 4]``, harmonized, 0..1 or scene-linear.
         beneath: ``[B, H, W, 3 or 4]``: the composite as it was, or the background that it was pasted onto.
         mask: ``[B, H, W]`` in 0..1, as it was used.
 
@@ -25,7 +25,9 @@ def foreground_layer(result: Tensor, beneath: Tensor, mask: Tensor) -> Tensor:
     if not result.shape[1:3] == below.shape[1:3] == alpha.shape[1:3]:
         raise ValueError("The result, what is beneath it and the mask must have one size for a layer.")
     colours = below + (result[..., :3].float() - below) / alpha.clamp(min=1e-6)
-    colours = torch.where(alpha > 0, torch.where(alpha < 1, colours.clamp(0, 1), result[..., :3].float()), 0)
+    lowest, highest = (float(each) for each in result[..., :3].aminmax())  # scene-linear light may leave 0..1
+    colours = colours.clamp(min(lowest, 0.0), max(highest, 1.0))
+    colours = torch.where(alpha > 0, torch.where(alpha < 1, colours, result[..., :3].float()), 0)
     if result.shape[-1] == 4:
         alpha = alpha * result[..., 3:].float()
     return torch.cat((colours, alpha), -1)

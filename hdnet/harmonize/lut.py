@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .colour_transfer import ColourStatistics, fit_colour_change
+from .scene_linear import ABOVE_WHITE
 
 SIZES = (33, 65)  # points along a side that colour grading programs expect
 SPREADS = (0.5, 0.25, 0.125, 0.0625, 0.03)  # standard deviations, of the range 0..1; each fits what is left over
@@ -49,6 +50,9 @@ class LutFit:
         if before.shape[:2] != after.shape[:2] or before.shape[:2] != mask.shape:
             sizes = " and ".join(f"{each.shape[1]}×{each.shape[0]}" for each in (before, after, mask))
             raise ValueError(f"Before, after and mask must have one size for a LUT, not {sizes} pixels.")
+        brightest = max(float(each[..., :3].amax()) for each in (before, after))
+        if brightest > ABOVE_WHITE:
+            raise ValueError(f"A LUT is for colours in 0..1, but these reach {brightest:.3g}; use a layer instead.")
         largest = float(mask.amax())
         if largest == 0:
             return self

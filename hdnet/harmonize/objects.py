@@ -56,7 +56,7 @@ def harmonize_each(
             for index in range(len(masks)):
                 decided(index, Decision("known"))
         return composite
-    results = harmonize(composite, masks, decided=decided, **options)
+    results = harmonize(composite, masks, decided=decided, encoding="display", **options)
     weight = shape_mask(masks, options.get("blend_grow", 0), options.get("blend_feather", 0))
     change = (results - composite).sum(0, keepdim=True) / weight.sum(0).clamp(min=1)[None, ..., None]
     out = composite + change

@@ -54,7 +54,7 @@ def check_parts(lightness: float, colour: float) -> None:
             raise ValueError(f"The {name} must be a number in 0..1, not {value!r}.")
 
 
-def keep_parts(picture: Tensor, before: Tensor, lightness: float, colour: float) -> None:
+def keep_parts(picture: Tensor, before: Tensor, lightness: float, colour: float, ceiling: float = 1.0) -> None:
     """Leaves of a picture's change only so much of its lightness and colour, in place.
 
     Args:
@@ -62,13 +62,14 @@ def keep_parts(picture: Tensor, before: Tensor, lightness: float, colour: float)
         before: ``[H, W, 3]``.
         lightness: See :func:`mix_change`.
         colour: See :func:`mix_change`.
+        ceiling: See :func:`mix_change`.
     """
     rows, columns = (picture[..., :3] != before).any(-1).nonzero().T
     for row, column in zip(rows.split(CHUNK), columns.split(CHUNK)):
-        picture[row, column, :3] = mix_change(before[row, column], picture[row, column, :3], lightness, colour)
+        picture[row, column, :3] = mix_change(before[row, column], picture[row, column, :3], lightness, colour, ceiling)
 
 
-def mix_change(before: Tensor, after: Tensor, lightness: float, colour: float) -> Tensor:
+def mix_change(before: Tensor, after: Tensor, lightness: float, colour: float, ceiling: float = 1.0) -> Tensor:
     """Makes so much of a change of lightness, and so much of one of colour.
 
     Oklab's L goes the part ``lightness`` of its way and a, b the part ``colour``. Where that leaves sRGB, chroma is
@@ -79,13 +80,14 @@ def mix_change(before: Tensor, after: Tensor, lightness: float, colour: float) -
         after: ``[N, 3]``.
         lightness: 0..1; 0 keeps L.
         colour: 0..1; 0 keeps a and b.
+        ceiling: The brightest value of the colours' range, or infinity.
 
     Returns:
         ``[N, 3]``.
     """
     share = before.new_tensor((lightness, colour, colour))
     mixed = torch.lerp(oklab_of_srgb(before), oklab_of_srgb(after), share)
-    lowest, highest = before.amin(1, keepdim=True).clamp(max=0), before.amax(1, keepdim=True).clamp(min=1)
+    lowest, highest = before.amin(1, keepdim=True).clamp(max=0), before.amax(1, keepdim=True).clamp(min=ceiling)
     result = srgb_of_oklab(mixed)
     outside = ((result < lowest - TOLERANCE) | (result > highest + TOLERANCE)).any(1)
     if outside.any():

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = [
     pytest.param(code, id=f"{page}-{number}")
-    for page in ("README.md", "docs/python.md")
+    for page in ("README.md", "docs/python.md", "docs/scene_linear.md")
     for number, code in enumerate(BLOCK.findall((ROOT / page).read_text(encoding="utf-8")))
 ]
 

@@ -1,6 +1,7 @@
 """Picture files: read as they are meant, written without losing what belongs to them."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -228,7 +229,8 @@ def test_no_bytes_make_it_fail_in_another_way(tmp_path_factory, junk, start):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 7.0, -1.0])
-def test_values_that_are_no_picture_are_refused(tmp_path, value):
+def test_values_that_are_no_picture_are_refused(tmp_path, monkeypatch, value):
+    monkeypatch.setitem(sys.modules, "OpenImageIO", None)  # with it, values in floating point may be any
     values = np.full((4, 4), 0.5, np.float32)
     values[1, 2] = value
     Image.fromarray(values).save(tmp_path / "a.tif")

@@ -122,8 +122,7 @@ def test_channel_after_channel_is_refused_and_not_read_wrongly(tmp_path):
         read_picture(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.uint32])
-def test_a_tiff_of_a_kind_that_is_not_read_says_what_helps(tmp_path, kind):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7, 3), kind), photometric="rgb")
+def test_a_tiff_of_a_kind_that_is_not_read_says_what_helps(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7, 3), np.uint32), photometric="rgb")
     with pytest.raises(PictureError, match="a.tif: this is a TIFF .* save it with 8 or 16 bits"):
         read_picture(tmp_path / "a.tif")

@@ -18,6 +18,24 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 WEIGHTS = ROOT / "weights" / "hdnet_lite.safetensors"
+LIGHT = """
+import folder_paths, numpy, os, torch
+
+class Load:
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"name": ("STRING", {})}})
+    RETURN_TYPES, FUNCTION = ("IMAGE",), "run"
+    def run(self, name):
+        return (torch.from_numpy(numpy.load(os.path.join(folder_paths.get_input_directory(), name))),)
+
+class Save:
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"images": ("IMAGE",), "name": ("STRING", {})}})
+    RETURN_TYPES, FUNCTION, OUTPUT_NODE = (), "run", True
+    def run(self, images, name):
+        numpy.save(os.path.join(folder_paths.get_output_directory(), name), images.float().cpu().numpy())
+        return {}
+
+NODE_CLASS_MAPPINGS = {"TestLoadLight": Load, "TestSaveLight": Save}
+"""  # stand in for the nodes of other packs that load and save EXR
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 
 
@@ -35,6 +53,8 @@ def server(tmp_path_factory, the_hub):
     shutil.copy(WEIGHTS, mine / "mine.safetensors")
     config = base / "paths.yaml"
     config.write_text(f"mine:\n  base_path: {base}\n  hdnet: elsewhere\n")
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / "light.py").write_text(LIGHT)
     server = Server(base, "--extra-model-paths-config", config, HF_ENDPOINT=the_hub.address, HF_HUB_OFFLINE="0")
     yield server
     server.stop()
@@ -105,6 +125,8 @@ def test_rare_inputs_are_advanced(definitions):
         "blend_grow",
         "blend_feather",
         "objects",
+        "encoding",
+        "exposure",
     }
 
 
@@ -176,6 +198,34 @@ def test_after_inpainting_the_rest_is_the_original(server):
     (picture,) = saved(server, server.run(prompt("inpainted", extra, background=["5", 0], invert_mask=False)))
     outside = demo("harmonize_demo_inpainted_mask.png", "L") == 0
     assert (picture[outside] == demo("harmonize_demo_original.jpg")[outside]).all()
+
+
+@pytest.mark.parametrize("exposure", [None, -2.0])
+def test_values_above_1_are_light_and_stay(server, exposure):
+    from harmonize_composite.hdnet import Harmonizer
+    from harmonize_composite.weights import load_network
+
+    mask = demo("harmonize_demo_mask.png", "L")
+    light = (4 * (demo("harmonize_demo_composite.png") / 255) ** 2.2).astype(np.float32)[None]
+    np.save(server.base / "input" / "light.npy", light)
+    extra = {
+        "1": {"class_type": "TestLoadLight", "inputs": {"name": "light.npy"}},
+        "3": {"class_type": "TestSaveLight", "inputs": {"images": ["2", 0], "name": f"light {exposure}"}},
+        "4": {"class_type": "HDNetLoadModel", "inputs": {"model_name": "hdnet-lite", "precision": "float32"}},
+        "5": {"class_type": "HDNetExample", "inputs": {"example": "composite"}},
+    }
+    options = {"mask": ["5", 1], "model": ["4", 0], "foreground": "pasted"}
+    if exposure is not None:
+        extra["6"] = {"class_type": "PrimitiveFloat", "inputs": {"value": exposure}}
+        options["exposure"] = ["6", 0]
+    assert server.run(prompt(extra=extra, **options))["error"] is None
+    result = np.load(server.base / "output" / f"light {exposure}.npy")
+    assert np.array_equal(result[:, mask == 0], light[:, mask == 0])
+    assert result[:, mask > 0].max() > 2
+    expected = Harmonizer(load_network(precision="float32"))(
+        torch.from_numpy(light), torch.from_numpy(mask)[None].float() / 255, foreground="pasted", exposure=exposure
+    )
+    np.testing.assert_allclose(result, expected, rtol=0.02, atol=0.01)  # another torch
 
 
 @pytest.mark.parametrize("mode", ["per_frame", "uniform", "smooth"])

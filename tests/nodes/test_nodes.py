@@ -100,6 +100,18 @@ def test_a_background_is_the_result_outside_the_mask(harmonize):
     assert torch.equal(result[mask == 0], background[mask == 0])
 
 
+def test_values_above_1_are_light_and_stay(harmonize):
+    image, mask = 12 * picture() ** 2.2, square()
+    result, _ = harmonize(image, mask, foreground="pasted")
+    assert torch.equal(result[mask == 0], image[mask == 0])
+    assert result[mask == 1].max() > 2 and not torch.equal(result[mask == 1], image[mask == 1])
+    given, _ = harmonize(image / 64, mask, foreground="pasted", exposure=4.0)
+    again, _ = harmonize(image, mask, foreground="pasted", encoding="linear", exposure=-2.0)
+    torch.testing.assert_close(given * 64, again, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="encoding"):
+        harmonize(image, mask, encoding="log")
+
+
 # What a VAE does to the tones
 
 GAIN, OFFSET = torch.tensor([1.06, 0.97, 1.03]), torch.tensor([0.02, 0.0, -0.03])
@@ -293,6 +305,8 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "blend_grow",
             "blend_feather",
             "objects",
+            "encoding",
+            "exposure",
         ],
         "HDNetCompare": ["before", "after", "layout", "position"],
         "HDNetExample": ["example"],

@@ -1,0 +1,264 @@
+"""Scene-linear pictures: values in proportion to light, without an upper limit.
+
+All that judges a picture sees its display rendering: exposed by a factor ``e`` and encoded by the transfer function of
+sRGB (IEC 61966-2-1), which goes on above white as scRGB has it (IEC 61966-2-2). What is more than a stop brighter than
+white is brought down to there in its own hue, and its excess ``k = max(1, e * max(x) / 2)`` over that is kept for each
+pixel. So the rendering ``sRGB(e * x / k)`` is invertible, and its change becomes ``k / e * sRGB⁻¹`` of what it was
+changed to: a highlight is multiplied by what the change makes of a bright white of its hue, and stays a highlight. A
+gain map (ISO 21496-1) keeps range and picture apart in the same way.
+
+Whatever judges colours clips the rendering at 1, as the sensor of a camera does; what is applied to it does not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .consistency import looks_like_film
+from .drift import find_drift
+from .inputs import BRIGHTEST, check_frames, paste, shaped
+from .objects import check_objects, together
+from .options import check_choice
+
+if TYPE_CHECKING:
+    from .harmonizer import Harmonizer
+
+ENCODINGS = ("auto", "display", "linear")
+ABOVE_WHITE = 1.5  # a picture that is brighter than this is light; what resizing and sharpening overshoot by is less
+HEADROOM = 2.0  # times white: up to there a rendering goes on above 1
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
+WHITE = 0.995  # quantile of the largest channel that is rendered as white
+DARKEST_KEY = 0.055  # least log-average luminance of a rendering; nine of ten photographs are brighter
+FLOOR = 1e-3  # of a rendering; keeps black pixels from deciding a log-average
+ROUNDS, MOST_RAISED = 3, 64  # towards that log-average; a night stays a night
+SAMPLES = 1 << 18  # pixels that an exposure is found from
+MAX_STOPS = 32.0
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A display rendering and the way back.
+
+    Attributes:
+        display: ``[H, W, 3]``, sRGB, not negative; 1 is white, and the most is 1.35, :data:`HEADROOM` times its light.
+        excess: ``[H, W, 1]``, ``k / e``: how much brighter the light is than what is rendered.
+        light: ``[H, W, 3]``, the picture itself.
+    """
+
+    display: Tensor
+    excess: Tensor
+    light: Tensor
+
+    @classmethod
+    def of(cls, light: Tensor, exposure: float) -> Rendering:
+        """Renders linear light; negative values, as of colours outside the gamut, are rendered as 0.
+
+        Args:
+            light: ``[H, W, 3]`` float32, linear, finite.
+            exposure: Factor that brings a diffuse white to 1.
+        """
+        excess = (light.amax(-1, keepdim=True) / HEADROOM).clamp(min=1 / exposure)
+        return cls(encode_srgb((light / excess).clamp(0, HEADROOM)), excess, light)
+
+    def undone(self, display: Tensor) -> Tensor:
+        """The light of a changed rendering ``[H, W, 3]``; where nothing has changed, bit for bit the picture."""
+        changed = decode_srgb(display) * self.excess + self.light.clamp(max=0)
+        return torch.where(display == self.display, self.light, changed)
+
+
+def encode_srgb(linear: Tensor) -> Tensor:
+    """Linear light, not negative, to sRGB; the curve goes on above 1."""
+    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def decode_srgb(display: Tensor) -> Tensor:
+    """The inverse of :func:`encode_srgb`."""
+    return torch.where(display <= 0.04045, display / 12.92, ((display.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def is_scene_linear(encoding: str, exposure: float | None, **images: Tensor | None) -> bool:
+    """Whether images are scene-linear.
+
+    Args:
+        encoding: ``"display"`` and ``"linear"`` say it; with ``"auto"`` images are that are brighter than white, and
+            those that an exposure is given for.
+        exposure: See :func:`harmonize_scene_linear`.
+        **images: ``[B, H, W, 3 or 4]`` by their names, or None; one that is brighter than white decides for all.
+
+    Raises:
+        ValueError: An option is wrong, or the values may be in 0..255 as well.
+    """
+    check_choice("encoding", encoding, ENCODINGS)
+    if exposure is not None:
+        if not isinstance(exposure, Real) or not abs(exposure) <= MAX_STOPS:
+            raise ValueError(
+                f"The exposure must be a number of stops in -{MAX_STOPS:g}..{MAX_STOPS:g}, not {exposure!r}."
+            )
+        if encoding == "display":
+            raise ValueError("An exposure is for scene-linear images; leave it out, or set the encoding to linear.")
+        return True
+    if encoding != "auto":
+        return encoding == "linear"
+    return any([_is_brighter_than_white(image, name) for name, image in images.items() if image is not None])
+
+
+def _is_brighter_than_white(image: Tensor, name: str) -> bool:
+    if not isinstance(image, Tensor) or image.dim() != 4 or not image.is_floating_point() or image.numel() == 0:
+        return False  # whoever takes it says what is wrong
+    colours = image[..., :3]
+    highest = float(colours.amax())
+    if not ABOVE_WHITE < highest < math.inf or torch.equal(colours, colours.round()):  # whole numbers: 0..255
+        return False
+    if highest > BRIGHTEST and colours.median() > 1:
+        raise ValueError(
+            f"The {name} reaches up to {highest:.3g}: if it lies in 0..255, divide it by 255; if it is scene-linear, "
+            "set the encoding to linear."
+        )
+    return True
+
+
+def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
+    """The exposure under which a picture looks like a photograph.
+
+    The brightest two-hundredth is rendered as white. Of photographs made linear, that of the background lies within
+    0.4 stops of their white (standard deviation); the log-average by which Reinhard et al. expose ("Photographic Tone
+    Reproduction for Digital Images", 2002) spreads by 0.9. It serves as a lower bound: where the sun or a window would
+    leave the rest darker than in nine of ten photographs, more of the picture is rendered as white.
+
+    Args:
+        light: ``[H, W, 3]``, linear.
+        weight: ``[H, W]``; where 0 a pixel does not count.
+
+    Returns:
+        The factor; 1 where no light is seen.
+    """
+    step = max(1, math.isqrt(light.shape[0] * light.shape[1] // SAMPLES))
+    pixels = light[::step, ::step].float()
+    pixels = pixels.flatten(0, 1) if weight is None else pixels[weight[::step, ::step] > 0]
+    pixels = pixels.clamp(min=0)
+    if not pixels.any():
+        return 1.0
+    largest = pixels.amax(-1).sort().values
+    white = float(largest[int(WHITE * (len(largest) - 1))]) or float(largest[-1])
+    luminance = (pixels @ pixels.new_tensor(LUMINANCE)) / white
+    luminance = luminance[luminance > 0]
+    raised = 1.0
+    for _ in range(ROUNDS):  # from below, for what becomes white gains no more
+        key = float((luminance * raised).clamp(FLOOR, 1).log().mean().exp())
+        raised *= max(1.0, DARKEST_KEY / key)
+    return min(raised, MOST_RAISED) / white
+
+
+def harmonize_scene_linear(
+    harmonizer: Harmonizer,
+    image: Tensor,
+    mask: Tensor,
+    *,
+    background: Tensor | None = None,
+    exposure: float | None = None,
+    consistency: str = "per_frame",
+    foreground: str = "auto",
+    grow: int = 0,
+    feather: float = 0,
+    objects: str = "images",
+    **options: Any,
+) -> Tensor:
+    """Harmonizes a batch of scene-linear images.
+
+    Args:
+        harmonizer: What harmonizes the renderings.
+        image: ``[B, H, W, 3 or 4]``, linear light of any range, alpha not premultiplied.
+        mask: ``[B, h, w]`` in 0..1, 1 = the foreground to change.
+        background: ``[B, H, W, 3 or 4]``, linear; the image is pasted onto it in linear light.
+        exposure: In stops, as on a viewer: ``2 ** exposure`` times the values is what is judged. None finds it from
+            all that is not foreground; for a film, one for all frames.
+        consistency: As of :class:`.Harmonizer`.
+        foreground: As of :class:`.Harmonizer`.
+        grow: As of :class:`.Harmonizer`.
+        feather: As of :class:`.Harmonizer`.
+        objects: As of :class:`.Harmonizer`.
+        **options: The other options of :class:`.Harmonizer`.
+
+    Returns:
+        float32 ``[B, H, W, 3 or 4]``, linear; where the mask is 0, bit for bit the image or the background.
+
+    Raises:
+        ValueError: Shapes, values or options do not fit; the message says which and how to mend it.
+    """
+    frames = check_frames(image, together(mask) if objects == "together" else mask, background, any_range=True)
+    check_objects(objects, len(image))
+    frames = shaped(frames, grow, feather)
+    masks: Callable[[int], Tensor] = frames.mask_of
+    count = len(frames)
+    if objects == "each":  # all of them lie in one picture
+        count, masks = 1, lambda _: torch.stack([frames.mask_of(each) for each in range(len(frames.mask))]).amax(0)
+    out = torch.empty(count, *frames.size, frames.channels, device=image.device)
+    for index, composite in enumerate(out):
+        picture = frames.image[index % len(frames.image)]
+        if frames.background is None:
+            composite.copy_(picture)
+        else:
+            paste(composite, picture[..., :3].float(), frames.background[index % len(frames.background)], masks(index))
+    light = out[..., :3]
+    exposures = [2.0**exposure] * count if exposure is not None else _exposures(out, masks, consistency)
+    shown, behind = _rendered(light, exposures), None
+    if frames.background is not None:
+        apart, known = _rendered(frames.image, exposures), _rendered(frames.background, exposures)
+        if _needs_background(apart, known, masks):
+            shown, behind = apart, known
+    unbounded = copy.copy(harmonizer)
+    unbounded.ceiling = math.inf
+    changed = unbounded(
+        shown,
+        frames.mask,
+        background=behind,
+        consistency=consistency,
+        foreground=foreground,
+        objects=objects,
+        encoding="display",
+        **options,
+    )
+    for each, factor, display in zip(light, exposures, changed):
+        each.copy_(Rendering.of(each, factor).undone(display))
+    return out
+
+
+def _rendered(images: Tensor, exposures: list[float]) -> Tensor:
+    """``[N, H, W, 3]``, an image for each exposure; a shorter batch is repeated."""
+    numbered = enumerate(exposures)
+    return torch.stack([Rendering.of(images[n % len(images)][..., :3].float(), e).display for n, e in numbered])
+
+
+def _exposures(composites: Tensor, masks: Callable[[int], Tensor], consistency: str) -> list[float]:
+    """An exposure for each composite; one for all frames of a film, else its foreground would flicker."""
+
+    def found(index: int) -> float:
+        picture = composites[index]
+        seen = masks(index) == 0
+        if picture.shape[-1] == 4:
+            seen = seen & (picture[..., 3] > 0)
+        return find_exposure(picture[..., :3], seen if seen.any() else None)
+
+    exposures = [found(index) for index in range(len(composites))]
+    shared = math.exp(sum(map(math.log, exposures)) / len(exposures))
+    if consistency == "auto" and len(composites) > 1:
+        every = torch.stack([masks(index) for index in range(len(composites))])
+        if looks_like_film(_rendered(composites, [shared] * len(composites)), every):
+            consistency = "smooth"
+    return exposures if consistency in ("auto", "per_frame") else [shared] * len(exposures)
+
+
+def _needs_background(images: Tensor, backgrounds: Tensor, masks: Callable[[int], Tensor]) -> bool:
+    """Whether the harmonizer is to see the backgrounds apart: they tell a drift, or are all that there is to match."""
+    return any(
+        bool(masks(index).min() > 0) or find_drift(image, background, masks(index)) is not None
+        for index, (image, background) in enumerate(zip(images, backgrounds))
+    )
