@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..colour_transfer import ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
+from ..colour_transfer import apply_colour_change
 from ..consistency import looks_like_film, smooth_statistics, summed_statistics
 from ..harmonizer import check_options
 from ..inputs import check_frames, check_image, shaped
 from ..masks import bounding_box
-from ..resize import working_size
 from .comparison import Comparison, compare
+from .guided_change import GuidedStatistics, change_statistics, fit_guided_change, guided_statistics
 
 MARGIN = 15  # pixels of the comparison around what the guide changed, which do not vote
 SURE = (0.6, 0.95)  # likeness of structure, from which on a place votes, and votes in full
@@ -89,7 +89,7 @@ class LightTransfer:
             also = None if extra is None else extra.mask_of(index)
             return weight if also is None else weight * (1 - also), also
 
-        def statistics() -> Iterator[ColourStatistics | None]:
+        def statistics() -> Iterator[GuidedStatistics | None]:
             for index in range(count):
                 weight, also = weights(index)
                 both = weight if also is None else weight + also
@@ -101,8 +101,13 @@ class LightTransfer:
                 if compared is not None:
                     compared(index, seen)
                 if also is not None and bounding_box(also) is not None:
-                    _apply(_statistics(seen, also, ADDED_RESOLUTION, doubt=False), out[index], also * strength)
-                yield None if bounding_box(weight) is None else _statistics(seen, weight, self.resolution)
+                    _apply(_added(seen, also), out[index], also * strength)
+                vote = _votes(seen, weight)
+                yield (
+                    None
+                    if bounding_box(weight) is None
+                    else guided_statistics(seen.picture, seen.guide, vote, self.resolution)
+                )
 
         found = statistics()
         if consistency == "uniform":
@@ -117,26 +122,24 @@ class LightTransfer:
         return out
 
 
-def _statistics(seen: Comparison, mask: Tensor, resolution: int, doubt: bool = True) -> ColourStatistics:
-    """Of the change from picture to guide at a low resolution, where the mask allows it."""
-    size = working_size(seen.picture.shape[-2:], resolution)
-
-    def small(planes: Tensor) -> Tensor:
-        return F.interpolate(planes[None], size=size, mode="bilinear", antialias=True)[0]
-
+def _votes(seen: Comparison, mask: Tensor, doubt: bool = True) -> Tensor:
+    """How much each place tells of the light, inside of a mask; with doubt, nothing where the structure is another."""
     vote = seen.shown.float()
     if doubt:
         least = -F.max_pool2d(-seen.same[None, None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
         vote = vote * ((least - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
     if mask.amin() < 1:
         vote = vote * F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
-    share = small(vote[None])
-    # both by the same weights, so that no colour from beyond the mask is mixed in
-    source, target = (small(each * vote) / share.clamp(min=1e-6) for each in (seen.picture, seen.guide))
-    return colour_statistics(source, target, share[0])
+    return vote
 
 
-def _apply(statistics: ColourStatistics, picture: Tensor, weight: Tensor, local: bool = True) -> None:
+def _added(seen: Comparison, mask: Tensor) -> GuidedStatistics:
+    """Of what the guide added, which no structure of the picture tells; light falls on bright and dark alike."""
+    vote = _votes(seen, mask, doubt=False)
+    return GuidedStatistics(change_statistics(seen.picture, seen.guide, vote, ADDED_RESOLUTION))
+
+
+def _apply(statistics: GuidedStatistics, picture: Tensor, weight: Tensor, local: bool = True) -> None:
     box = bounding_box(weight)
     if box is not None:
-        apply_colour_change(fit_colour_change(statistics, local), picture, weight, box)
+        apply_colour_change(fit_guided_change(statistics, local), picture, weight, box)
