@@ -68,7 +68,7 @@ def guided_statistics(picture: Tensor, guide: Tensor, vote: Tensor, resolution: 
     """
     own, its, share = _shrunk(picture, guide, vote, working_size(vote.shape, ASKED))
     around = blur(share, BLUR).clamp(min=1e-6)
-    soft, softer = (torch.stack([blur(plane * share, BLUR) / around for plane in each]) for each in (own, its))
+    soft, softer = (blur(each * share, BLUR) / around for each in (own, its))
     colours = change_statistics(soft, softer, share, resolution)
     by_place = _applied(_by_place(colours), own)
     more = _applied(_by_tone(colours), own) - by_place

@@ -14,6 +14,7 @@ from ..harmonizer import check_options
 from ..inputs import check_frames, check_image, shaped
 from ..masks import bounding_box
 from .comparison import Comparison, compare
+from .difference import narrowed
 from .guided_change import GuidedStatistics, change_statistics, fit_guided_change, guided_statistics
 
 MARGIN = 15  # pixels of the comparison around what the guide changed, which do not vote
@@ -126,8 +127,7 @@ def _votes(seen: Comparison, mask: Tensor, doubt: bool = True) -> Tensor:
     """How much each place tells of the light, inside of a mask; with doubt, nothing where the structure is another."""
     vote = seen.shown.float()
     if doubt:
-        least = -F.max_pool2d(-seen.same[None, None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
-        vote = vote * ((least - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
+        vote = vote * ((narrowed(seen.same, MARGIN) - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
     if mask.amin() < 1:
         vote = vote * F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
     return vote

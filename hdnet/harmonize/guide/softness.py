@@ -36,7 +36,7 @@ def match_softness(picture: Tensor, guide: Tensor, weight: Tensor) -> Tensor:
         `[3, h, w]`.
     """
     sigma = find_softness(picture, guide, weight)
-    return picture if sigma == 0 else torch.stack([blur(plane, sigma) for plane in picture])
+    return picture if sigma == 0 else blur(picture, sigma)
 
 
 def find_softness(picture: Tensor, guide: Tensor, weight: Tensor) -> float:
