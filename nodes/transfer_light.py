@@ -9,7 +9,7 @@ from ..hdnet import LightTransfer
 from ..hdnet.harmonize.guide.comparison import Comparison
 from ..hdnet.harmonize.options import check_choice
 from .compat import advanced, as_output, check_connected, supported
-from .inputs import batch_mode_input, feather_input, strength_input
+from .inputs import batch_mode_input, feather_input, part_inputs, strength_input
 
 RESOLUTIONS = ("64", "128", "256", "512")
 
@@ -61,6 +61,7 @@ class HDNetTransferLight(io.ComfyNode):
                         tooltip="Finds out how the guide lies over the image. Off: its frame is exactly the image's.",
                     )
                 ),
+                *part_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The image in the guide's light."),
@@ -99,6 +100,8 @@ class HDNetTransferLight(io.ComfyNode):
         resolution: str = "128",
         batch_mode: str = "auto",
         align: bool = True,
+        lightness: float = 1.0,
+        colour: float = 1.0,
         mask: torch.Tensor | None = None,
         added_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
@@ -133,6 +136,8 @@ class HDNetTransferLight(io.ComfyNode):
             consistency=batch_mode,
             progress=progress,
             compared=compared,
+            lightness=lightness,
+            colour=colour,
         )
         nothing = torch.zeros(size, device=image.device)
         changed = torch.stack([seen.get(index, nothing) for index in range(len(result))])

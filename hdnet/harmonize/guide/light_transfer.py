@@ -13,6 +13,7 @@ from ..consistency import looks_like_film, smooth_statistics, summed_statistics
 from ..harmonizer import check_options
 from ..inputs import check_frames, check_image, shaped
 from ..masks import bounding_box
+from ..oklab import check_parts, keep_parts
 from .comparison import Comparison, compare
 from .difference import narrowed
 from .guided_change import GuidedStatistics, change_statistics, fit_guided_change, guided_statistics
@@ -52,6 +53,8 @@ class LightTransfer:
         consistency: str = "per_frame",
         progress: Callable[[int, int], None] | None = None,
         compared: Callable[[int, Comparison], None] | None = None,
+        lightness: float = 1.0,
+        colour: float = 1.0,
     ) -> Tensor:
         """Transfers the light.
 
@@ -67,6 +70,8 @@ class LightTransfer:
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             compared: Called with an image's index and what was seen beside its guide; its ``difference`` is a mask of
                 what the guide changed beside the light.
+            lightness: As of :class:`.Harmonizer`; 0 keeps that of every pixel.
+            colour: Likewise; 0 keeps hue and chroma.
 
         Returns:
             float32 ``[B, H, W, 3 or 4]`` on the image's device; bit for bit the image where all masks are 0.
@@ -75,6 +80,9 @@ class LightTransfer:
             ValueError: Shapes, values or options do not fit, or a guide shows another scene.
         """
         check_options(self.resolution, strength, consistency)
+        check_parts(lightness, colour)
+        if (lightness, colour) == (0, 0):
+            strength = 0.0
         check_image(guide, "guide")
         whole = image.new_ones(1, 1, 1) if mask is None else mask
         frames = shaped(check_frames(image, whole), 0, feather)
@@ -118,6 +126,8 @@ class LightTransfer:
         for index, each in enumerate(found):
             if each is not None:
                 _apply(each, out[index], weights(index)[0] * strength, local=consistency != "uniform")
+            if (lightness, colour) != (1, 1):
+                keep_parts(out[index], image[index % len(image), ..., :3].float(), lightness, colour)
             if progress is not None:
                 progress(index + 1, count)
         return out
