@@ -11,7 +11,7 @@ from ..hdnet.harmonize.options import check_choice
 from .compat import advanced, as_output, check_connected, supported
 from .inputs import batch_mode_input, feather_input, part_inputs, strength_input
 
-RESOLUTIONS = ("64", "128", "256", "512")
+RESOLUTIONS = ("auto", "64", "128", "256", "512")
 
 
 class HDNetTransferLight(io.ComfyNode):
@@ -48,9 +48,10 @@ class HDNetTransferLight(io.ComfyNode):
                     io.Combo.Input(
                         "resolution",
                         options=list(RESOLUTIONS),
-                        default="128",
+                        default="auto",
                         tooltip="The size at which the change is known, about N×N pixels; the result always has full "
-                        "detail. More follows finer shadows, and more of the guide's own faults.",
+                        "detail. auto: the lowest that follows the guide. More follows finer shadows, and more of the "
+                        "guide's own faults.",
                     )
                 ),
                 batch_mode_input(),
@@ -97,7 +98,7 @@ class HDNetTransferLight(io.ComfyNode):
         strength: float,
         feather: int,
         invert_mask: bool,
-        resolution: str = "128",
+        resolution: str = "auto",
         batch_mode: str = "auto",
         align: bool = True,
         lightness: float = 1.0,
@@ -126,7 +127,7 @@ class HDNetTransferLight(io.ComfyNode):
                 bar.append(comfy.utils.ProgressBar(count))
             bar[0].update_absolute(done)
 
-        result = LightTransfer(int(resolution), align)(
+        result = LightTransfer(resolution, align)(
             image.to(device),
             guide.to(device),
             None if mask is None else mask.to(device),

@@ -24,6 +24,9 @@ from .registration import blur
 ASKED = 384  # squared pixels at which the two models are compared
 BLUR = 1.0  # of those pixels, standard deviation
 UNSEEN = 0.5 / 255  # a difference of the models that does not matter
+RESOLUTIONS = (128, 256, 512, 768)  # squared pixels, of which the first that suffices is taken
+SUFFICES = 2.5 / 255  # RMS of what a fit may leave over
+GRAIN = 2.0  # pixels, standard deviation of a blur that takes grain from it
 ATTENUATED = 0.95  # how much by tone a guide looks that is so altogether: its own faults hide the rest
 
 
@@ -57,7 +60,7 @@ class GuidedStatistics:
         return self
 
 
-def guided_statistics(picture: Tensor, guide: Tensor, vote: Tensor, resolution: int) -> GuidedStatistics:
+def guided_statistics(picture: Tensor, guide: Tensor, vote: Tensor, resolution: int | str) -> GuidedStatistics:
     """Statistics of the change from a picture to its guide.
 
     Args:
@@ -78,7 +81,24 @@ def guided_statistics(picture: Tensor, guide: Tensor, vote: Tensor, resolution: 
     return GuidedStatistics(known, float(product) + unseen, float(square) + unseen)
 
 
-def change_statistics(picture: Tensor, guide: Tensor, vote: Tensor, resolution: int) -> ColourStatistics:
+def sufficient_statistics(picture: Tensor, guide: Tensor, vote: Tensor) -> tuple[GuidedStatistics, int]:
+    """Statistics at the lowest resolution that follows the guide, and that resolution.
+
+    A low one is robust against the guide's faults and enough for most lights; hard shadows and shading of small shapes
+    take more. Arguments as of :func:`guided_statistics`.
+    """
+    own, its, share = _shrunk(picture, guide, vote, working_size(vote.shape, ASKED))
+    total = share.sum().clamp(min=1e-6)
+    for resolution in RESOLUTIONS:
+        found = guided_statistics(picture, guide, vote, resolution)
+        left = its - _applied(fit_guided_change(found), own)
+        smooth = blur(left * share, GRAIN) / blur(share, GRAIN).clamp(min=1e-6)
+        if (smooth.square().mean(0) * share).sum() < SUFFICES**2 * total or vote.numel() <= resolution**2:
+            break
+    return found, resolution
+
+
+def change_statistics(picture: Tensor, guide: Tensor, vote: Tensor, resolution: int | str) -> ColourStatistics:
     """Pairs of colours at about resolution² pixels; arguments as of :func:`guided_statistics`."""
     return colour_statistics(*_shrunk(picture, guide, vote, working_size(vote.shape, resolution)))
 

@@ -16,7 +16,13 @@ from ..masks import bounding_box
 from ..oklab import check_parts, keep_parts
 from .comparison import Comparison, compare
 from .difference import narrowed
-from .guided_change import GuidedStatistics, change_statistics, fit_guided_change, guided_statistics
+from .guided_change import (
+    GuidedStatistics,
+    change_statistics,
+    fit_guided_change,
+    guided_statistics,
+    sufficient_statistics,
+)
 
 MARGIN = 15  # pixels of the comparison around what the guide changed, which do not vote
 SURE = (0.6, 0.95)  # likeness of structure, from which on a place votes, and votes in full
@@ -32,11 +38,12 @@ class LightTransfer:
 
     Args:
         resolution: The change is known at about this squared number of pixels, 64 to 4096. More follows finer shadows,
-            and more of the guide's own faults.
+            and more of the guide's own faults. ``"auto"`` takes the lowest of 128, 256, 512 and 768 that follows the
+            guide, by what it leaves over; for films that of the first frame.
         align: False for guides whose frame is exactly that of the image.
     """
 
-    def __init__(self, resolution: int = 128, align: bool = True) -> None:
+    def __init__(self, resolution: int | str = "auto", align: bool = True) -> None:
         self.resolution = resolution
         self.align = align
 
@@ -79,7 +86,7 @@ class LightTransfer:
         Raises:
             ValueError: Shapes, values or options do not fit, or a guide shows another scene.
         """
-        check_options(self.resolution, strength, consistency)
+        check_options(256 if self.resolution == "auto" else self.resolution, strength, consistency)
         check_parts(lightness, colour)
         if (lightness, colour) == (0, 0):
             strength = 0.0
@@ -99,6 +106,7 @@ class LightTransfer:
             return weight if also is None else weight * (1 - also), also
 
         def statistics() -> Iterator[GuidedStatistics | None]:
+            resolution = None if self.resolution == "auto" else self.resolution
             for index in range(count):
                 weight, also = weights(index)
                 both = weight if also is None else weight + also
@@ -112,11 +120,14 @@ class LightTransfer:
                 if also is not None and bounding_box(also) is not None:
                     _apply(_added(seen, also), out[index], also * strength)
                 vote = _votes(seen, weight)
-                yield (
-                    None
-                    if bounding_box(weight) is None
-                    else guided_statistics(seen.picture, seen.guide, vote, self.resolution)
-                )
+                if bounding_box(weight) is None:
+                    yield None
+                elif resolution is None:
+                    each, chosen = sufficient_statistics(seen.picture, seen.guide, vote)
+                    resolution = None if consistency == "per_frame" else chosen
+                    yield each
+                else:
+                    yield guided_statistics(seen.picture, seen.guide, vote, resolution)
 
         found = statistics()
         if consistency == "uniform":

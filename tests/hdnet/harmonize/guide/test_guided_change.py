@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
 from harmonize_composite import LightTransfer
-from harmonize_composite.hdnet.harmonize.guide.guided_change import guided_statistics
+from harmonize_composite.hdnet.harmonize.guide.guided_change import guided_statistics, sufficient_statistics
 from harmonize_composite.hdnet.harmonize.guide.softness import find_softness
 
 
@@ -65,3 +65,23 @@ def test_a_soft_guide_takes_no_contrast_from_edges_and_texture(photograph, chang
     assert error(result) < most * error(separated)
     texture = [each - gaussian_filter(each, (1.5, 1.5, 0)) for each in (result, truth)]
     assert 0.9 < texture[0].std() / texture[1].std() < 1.1
+
+
+def test_a_hard_shadow_takes_a_finer_resolution_than_a_smooth_light(photograph):
+    smooth = np.linspace(1, 0.5, 320)[None, :, None]
+    stripes = np.where(np.arange(320) // 20 % 2, 1.0, 0.4)[None, :, None]
+    chosen = []
+    for light in (smooth, stripes):
+        guide = softened(photograph * light, 1)
+        chosen.append(
+            sufficient_statistics(planes(softened(photograph, 1)), planes(guide), torch.ones(320, 320))[1],
+        )
+    assert chosen[0] == 128 < chosen[1]
+
+
+def test_films_are_known_at_one_resolution(photograph):
+    """Statistics of different sizes could not be added up."""
+    image = torch.from_numpy(photograph).float()[None].repeat(3, 1, 1, 1)
+    stripes = torch.where(torch.arange(320) // 20 % 2 == 1, 1.0, 0.4)[:, None]
+    guide = torch.cat((image[:1] * 0.8, image[1:] * stripes))
+    assert LightTransfer()(image, guide, consistency="smooth").isfinite().all()
