@@ -128,16 +128,15 @@ def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourS
     )
 
 
-def fit_colour_change(
-    statistics: ColourStatistics, local: bool = True, variance: float | None = OFFSET_VARIANCE
-) -> ColourChange:
+def fit_colour_change(statistics: ColourStatistics, local: bool = True, dense: bool = False) -> ColourChange:
     """Fits the map by ridge regression and the offsets from coarse to fine.
 
     Args:
         statistics: Of one picture, or a weighted sum over several.
         local: Whether offsets may differ from place to place.
-        variance: Expected of a cell's offset; None to measure it at every level (empirical Bayes), for changes of any
-            size that are seen at many places.
+        dense: For a change that is seen all over a picture. The variance expected of offsets is measured at every level
+            (empirical Bayes), and each level first fits an offset for all tones of a place, so that tones which are
+            not seen there change as the others do.
     """
     matrix, left_over = _fit_matrix(statistics.moments)
     matrix = matrix.to(statistics.grid)
@@ -147,12 +146,14 @@ def fit_colour_change(
     size = left.shape[-2:]
     offsets = torch.zeros_like(left if local else left[..., :1, :1])
     for cells in LEVELS if local else LEVELS[:1]:
-        here = _blur(_gather(torch.cat((count, left - count * offsets)), cells))
-        doubt = DOUBT + noise / (_offset_variance(here, noise) if variance is None else variance)
-        fitted = here[1:] / (here[:1] + doubt)
-        if cells is not None and cells > 1:
-            fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
-        offsets = offsets + fitted
+        for all_tones in (True, False) if dense and cells is not None else (False,):
+            sums = torch.cat((count, left - count * offsets))
+            here = _blur(_gather(sums.sum(1, keepdim=True) if all_tones else sums, cells))
+            doubt = DOUBT + noise / (_offset_variance(here, noise) if dense else OFFSET_VARIANCE)
+            fitted = here[1:] / (here[:1] + doubt)
+            if cells is not None and cells > 1:
+                fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
+            offsets = offsets + fitted
     return ColourChange(matrix, offsets, statistics.extent, math.sqrt(left_over))
 
 

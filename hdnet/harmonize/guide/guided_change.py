@@ -113,14 +113,14 @@ def fit_guided_change(statistics: GuidedStatistics, local: bool = True) -> Colou
 
 
 def _by_tone(statistics: ColourStatistics, local: bool = True) -> ColourChange:
-    return fit_colour_change(statistics, local, variance=None)
+    return fit_colour_change(statistics, local, dense=True)
 
 
 def _by_place(statistics: ColourStatistics) -> ColourChange:
     """An offset for each place, whatever its colour."""
     moments, grid = statistics.moments.clone(), statistics.grid.sum(1, keepdim=True)
     moments[1:4], moments[:, 1:4] = 0, 0
-    change = fit_colour_change(ColourStatistics(moments, grid, statistics.extent), variance=None)
+    change = fit_colour_change(ColourStatistics(moments, grid, statistics.extent), dense=True)
     return replace(change, offsets=change.offsets.expand(-1, statistics.grid.shape[1], -1, -1))
 
 
