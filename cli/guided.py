@@ -15,8 +15,8 @@ def light_transfer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     from ..hdnet import LightTransfer
     from ..hdnet.network.device import choose_device
 
-    if (args.grow, args.blend_grow, args.blend_feather, args.lightness, args.colour) != (0, 0, 0, 1, 1):
-        raise ValueError("A guide goes with --strength and --feather, not with the other options of mask and change.")
+    if (args.grow, args.blend_grow, args.blend_feather) != (0, 0, 0):
+        raise ValueError("A guide goes with --feather, not with the other options of the mask; leave them out.")
     device = choose_device(args.device)
 
     def transfer(picture: Tensor, guide: Tensor, mask: Tensor | None, **others: Any) -> Tensor:
@@ -25,7 +25,14 @@ def light_transfer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
         if others.get("added") is not None:
             others["added"] = others["added"].to(device)
         result = LightTransfer()(
-            picture.to(device), guide.to(device), mask, strength=args.strength, feather=args.feather, **others
+            picture.to(device),
+            guide.to(device),
+            mask,
+            strength=args.strength,
+            feather=args.feather,
+            lightness=args.lightness,
+            colour=args.colour,
+            **others,
         )
         return result.cpu()
 

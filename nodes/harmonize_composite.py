@@ -21,7 +21,7 @@ from ..hdnet.harmonize.objects import OBJECTS, check_objects, together
 from ..hdnet.harmonize.options import check_choice
 from ..hdnet.harmonize.scene_linear import ENCODINGS
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
-from .inputs import batch_mode_input, feather_input, strength_input
+from .inputs import batch_mode_input, feather_input, part_inputs, strength_input
 from .load_model import HDNetModel, load_patcher
 from .model_folder import SHIPPED
 from .remembering import RememberingHarmonizer
@@ -96,29 +96,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     "region was inpainted or recoloured in its place; its colours are fitted across the edge. pasted: "
                     "an object from elsewhere; always changed.",
                 ),
-                advanced(
-                    io.Float.Input(
-                        "lightness",
-                        default=1.0,
-                        min=0.0,
-                        max=1.0,
-                        step=0.05,
-                        optional=True,
-                        tooltip="How much of the change of lightness is made; 0 keeps the lightness of every pixel "
-                        "(as the Oklab colour space has it).",
-                    )
-                ),
-                advanced(
-                    io.Float.Input(
-                        "colour",
-                        default=1.0,
-                        min=0.0,
-                        max=1.0,
-                        step=0.05,
-                        optional=True,
-                        tooltip="How much of the change of hue and chroma is made; with 0 only the lightness changes.",
-                    )
-                ),
+                *part_inputs(),
                 advanced(
                     io.Int.Input(
                         "grow",

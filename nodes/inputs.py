@@ -44,3 +44,16 @@ def batch_mode_input(**options: Any) -> Any:
             **options,
         )
     )
+
+
+def part_inputs() -> list[Any]:
+    """How much of a change's lightness and of its colour is made."""
+    tooltips = {
+        "lightness": "How much of the change of lightness is made; 0 keeps the lightness of every pixel (as the Oklab "
+        "colour space has it).",
+        "colour": "How much of the change of hue and chroma is made; with 0 only the lightness changes.",
+    }
+    return [
+        advanced(io.Float.Input(name, default=1.0, min=0.0, max=1.0, step=0.05, optional=True, tooltip=tooltip))
+        for name, tooltip in tooltips.items()
+    ]

@@ -9,9 +9,9 @@ from ..hdnet import LightTransfer
 from ..hdnet.harmonize.guide.comparison import Comparison
 from ..hdnet.harmonize.options import check_choice
 from .compat import advanced, as_output, check_connected, supported
-from .inputs import batch_mode_input, feather_input, strength_input
+from .inputs import batch_mode_input, feather_input, part_inputs, strength_input
 
-RESOLUTIONS = ("64", "128", "256", "512")
+RESOLUTIONS = ("auto", "64", "128", "256", "512")
 
 
 class HDNetTransferLight(io.ComfyNode):
@@ -48,9 +48,10 @@ class HDNetTransferLight(io.ComfyNode):
                     io.Combo.Input(
                         "resolution",
                         options=list(RESOLUTIONS),
-                        default="128",
+                        default="auto",
                         tooltip="The size at which the change is known, about N×N pixels; the result always has full "
-                        "detail. More follows finer shadows, and more of the guide's own faults.",
+                        "detail. auto: the lowest that follows the guide. More follows finer shadows, and more of the "
+                        "guide's own faults.",
                     )
                 ),
                 batch_mode_input(),
@@ -61,6 +62,7 @@ class HDNetTransferLight(io.ComfyNode):
                         tooltip="Finds out how the guide lies over the image. Off: its frame is exactly the image's.",
                     )
                 ),
+                *part_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The image in the guide's light."),
@@ -96,9 +98,11 @@ class HDNetTransferLight(io.ComfyNode):
         strength: float,
         feather: int,
         invert_mask: bool,
-        resolution: str = "128",
+        resolution: str = "auto",
         batch_mode: str = "auto",
         align: bool = True,
+        lightness: float = 1.0,
+        colour: float = 1.0,
         mask: torch.Tensor | None = None,
         added_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
@@ -123,7 +127,7 @@ class HDNetTransferLight(io.ComfyNode):
                 bar.append(comfy.utils.ProgressBar(count))
             bar[0].update_absolute(done)
 
-        result = LightTransfer(int(resolution), align)(
+        result = LightTransfer(resolution, align)(
             image.to(device),
             guide.to(device),
             None if mask is None else mask.to(device),
@@ -133,6 +137,8 @@ class HDNetTransferLight(io.ComfyNode):
             consistency=batch_mode,
             progress=progress,
             compared=compared,
+            lightness=lightness,
+            colour=colour,
         )
         nothing = torch.zeros(size, device=image.device)
         changed = torch.stack([seen.get(index, nothing) for index in range(len(result))])

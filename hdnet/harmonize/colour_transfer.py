@@ -24,6 +24,7 @@ CELL = 4  # pixels of the working resolution along a side of a grid cell
 BINS = 12  # of luma, 0..1
 LEVELS = (None, 8, 4, 2, 1, 1)  # cells along a side that share an offset, None for all of them; each fits what is left
 OFFSET_VARIANCE = 0.006**2  # expected of a cell's offset; the more noise, the more pixels it takes to believe another
+OFFSET_VARIANCES = (0.001**2, 0.1**2)  # between these where it is measured
 DOUBT = 0.3  # pixels of "no offset" added to every cell, however little noise there is
 SMALLEST_RIDGE = 1e-6  # pull of "no gain" on the map, as a variance of colour
 MAX_GAIN = 2.0  # of the map: largest change along any direction of colour
@@ -127,26 +128,32 @@ def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourS
     )
 
 
-def fit_colour_change(statistics: ColourStatistics, local: bool = True) -> ColourChange:
+def fit_colour_change(statistics: ColourStatistics, local: bool = True, dense: bool = False) -> ColourChange:
     """Fits the map by ridge regression and the offsets from coarse to fine.
 
     Args:
         statistics: Of one picture, or a weighted sum over several.
         local: Whether offsets may differ from place to place.
+        dense: For a change that is seen all over a picture. The variance expected of offsets is measured at every level
+            (empirical Bayes), and each level first fits an offset for all tones of a place, so that tones which are
+            not seen there change as the others do.
     """
     matrix, left_over = _fit_matrix(statistics.moments)
     matrix = matrix.to(statistics.grid)
     count, source, change = statistics.grid.split((1, 3, 3))
     left = change - torch.einsum("ij,j...->i...", matrix, torch.cat((source, count)))
-    doubt = DOUBT + _noise(count, left, left_over) / OFFSET_VARIANCE
+    noise = _noise(count, left, left_over)
     size = left.shape[-2:]
     offsets = torch.zeros_like(left if local else left[..., :1, :1])
     for cells in LEVELS if local else LEVELS[:1]:
-        here = _blur(_gather(torch.cat((count, left - count * offsets)), cells))
-        fitted = here[1:] / (here[:1] + doubt)
-        if cells is not None and cells > 1:
-            fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
-        offsets = offsets + fitted
+        for all_tones in (True, False) if dense and cells is not None else (False,):
+            sums = torch.cat((count, left - count * offsets))
+            here = _blur(_gather(sums.sum(1, keepdim=True) if all_tones else sums, cells))
+            doubt = DOUBT + noise / (_offset_variance(here, noise) if dense else OFFSET_VARIANCE)
+            fitted = here[1:] / (here[:1] + doubt)
+            if cells is not None and cells > 1:
+                fitted = F.interpolate(fitted, scale_factor=cells, mode="bilinear")[..., : size[0], : size[1]]
+            offsets = offsets + fitted
     return ColourChange(matrix, offsets, statistics.extent, math.sqrt(left_over))
 
 
@@ -278,6 +285,18 @@ def _noise(count: Tensor, left: Tensor, left_over: float) -> float:
     between = (left.square() / count.clamp(min=0.5)).sum()
     pixels, cells, between = torch.stack((count.sum(), (count > 0.5).sum().to(between), between)).tolist()
     return max(left_over * pixels - between / 3, 0.0) / max(pixels - cells, 1.0)
+
+
+def _offset_variance(sums: Tensor, noise: float) -> Tensor:
+    """Of the offsets of a level's cells, a channel: their mean square less what noise adds to it.
+
+    Args:
+        sums: ``[4, BINS, h, w]``, pixels in each cell and sums of what is left over there.
+        noise: Variance of a pixel.
+    """
+    count = sums[:1]
+    square = (sums[1:].square() / count.clamp(min=0.5)).sum() / 3 - noise * (count > 0.5).sum()
+    return (square / count.sum().clamp(min=1)).clamp(*OFFSET_VARIANCES)
 
 
 def _interpolation(place: slice, pixels: int, cells: float, count: int, like: Tensor) -> tuple[Tensor, slice]:

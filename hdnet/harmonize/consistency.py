@@ -10,18 +10,30 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from .colour_transfer import ColourStatistics
 
 SMOOTH_REACH = 12  # frames before and after; the Gaussian's standard deviation is half of it
 FEWEST_FRAMES = 3
 SEEN = 32  # pixels of a side at which neighbouring frames are compared
 ALIKE, FOREGROUND_ALIKE = 0.06, 0.1  # mean difference of neighbours; of photographs it is 0.14 and more
 MOSTLY = 0.75  # of the neighbours; the rest may be cuts
+
+
+class Summable(Protocol):
+    """Statistics of pictures of one size, such as :class:`.ColourStatistics`."""
+
+    def __mul__(self: Statistics, weight: float) -> Statistics: ...
+
+    def add_(self: Statistics, other: Statistics, weight: float = 1.0) -> Statistics:
+        """Adds others, in place."""
+        ...
+
+
+Statistics = TypeVar("Statistics", bound=Summable)
 
 
 def looks_like_film(images: Tensor, masks: Tensor) -> bool:
@@ -47,8 +59,8 @@ def looks_like_film(images: Tensor, masks: Tensor) -> bool:
 
 
 def smooth_statistics(
-    statistics: Iterable[ColourStatistics | None], reach: int = SMOOTH_REACH
-) -> Iterator[ColourStatistics | None]:
+    statistics: Iterable[Statistics | None], reach: int = SMOOTH_REACH
+) -> Iterator[Statistics | None]:
     """Filters statistics over time by a Gaussian; holds ``2 * reach + 1`` of them at most.
 
     Args:
@@ -59,7 +71,7 @@ def smooth_statistics(
         One for each frame, None where that frame's own are.
     """
     weights = [math.exp(-2 * (offset / reach) ** 2) for offset in range(-reach, reach + 1)]
-    window: deque[ColourStatistics | None] = deque([None] * len(weights), maxlen=len(weights))
+    window: deque[Statistics | None] = deque([None] * len(weights), maxlen=len(weights))
     for number, entering in enumerate(chain(statistics, repeat(None, reach))):
         window.append(entering)
         if number >= reach:
@@ -67,10 +79,10 @@ def smooth_statistics(
             yield None if centre is None else _weighted_sum(window, weights)
 
 
-def summed_statistics(statistics: Iterable[ColourStatistics | None]) -> Iterator[ColourStatistics | None]:
+def summed_statistics(statistics: Iterable[Statistics | None]) -> Iterator[Statistics | None]:
     """For every frame with a foreground the statistics of all of them together, None for the others."""
     has_foreground: list[bool] = []
-    total: ColourStatistics | None = None
+    total: Statistics | None = None
     for each in statistics:
         has_foreground.append(each is not None)
         if each is not None:
@@ -78,8 +90,8 @@ def summed_statistics(statistics: Iterable[ColourStatistics | None]) -> Iterator
     yield from (total if known else None for known in has_foreground)
 
 
-def _weighted_sum(window: Iterable[ColourStatistics | None], weights: Iterable[float]) -> ColourStatistics | None:
-    total: ColourStatistics | None = None
+def _weighted_sum(window: Iterable[Statistics | None], weights: Iterable[float]) -> Statistics | None:
+    total: Statistics | None = None
     for each, weight in zip(window, weights):
         if each is not None:
             total = each * weight if total is None else total.add_(each, weight)

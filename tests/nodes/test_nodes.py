@@ -323,6 +323,8 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "resolution",
             "batch_mode",
             "align",
+            "lightness",
+            "colour",
         ],
         "HDNetHarmonizeVideo": [
             "video",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..resize import STRIDE, working_size
 from .difference import find_difference, narrowed, surroundings, widened
 from .registration import Registration, blur, local_contrast, register, warp
+from .softness import match_softness
 
 SEEN = 768  # squared pixels at which the pictures are registered and compared
 COMPARED = 256  # squared pixels at which structure is compared
@@ -28,7 +29,7 @@ class Comparison:
     """A picture and its guide in one frame.
 
     Attributes:
-        picture: ``[3, h, w]`` in 0..1, at about 768² pixels.
+        picture: ``[3, h, w]`` in 0..1, at about 768² pixels, made as soft as the guide.
         guide: ``[3, h, w]`` in 0..1, the same places.
         shown: bool ``[h, w]``, what the guide shows.
         same: ``[h, w]`` in 0..1: 1 where both have the same structure and may vote on the light.
@@ -70,6 +71,8 @@ def compare(image: Tensor, guide: Tensor, mask: Tensor | None = None, align: boo
     warped, shown = warp(seen, registration.matrix, size)
     if not (shown if where is None else shown & (where > 0)).any():
         raise ValueError("The guide shows nothing of what the mask marks; give a guide that does, or another mask.")
+    weight = shown.to(picture) if where is None else shown * where
+    picture = match_softness(picture, warped, weight)
     least = math.sqrt(min(image.shape[0] * image.shape[1], guide.shape[0] * guide.shape[1]))
     changed = find_difference(*_smaller(picture, warped, shown, min(COMPARED, max(STRIDE, round(least / 2)))))
     same = same_structure(picture, warped)

@@ -58,7 +58,7 @@ def _relit(picture: Tensor, guide: Tensor, voting: Tensor) -> Tensor:
     relit = relit.permute(2, 0, 1)
     width = max(picture.shape[-2:]) / 12
     share = blur(voting, width).clamp(min=1e-4)
-    slow = torch.stack([blur((after - before) * voting, width) / share for before, after in zip(relit, guide)])
+    slow = blur((guide - relit) * voting, width) / share
     return relit + slow
 
 
@@ -83,7 +83,8 @@ def _tidy(difference: Tensor) -> Tensor:
 
 def widened(plane: Tensor, reach: int) -> Tensor:
     """The largest of ``[h, w]`` within a square of ``2 reach + 1``, the border repeated."""
-    return F.max_pool2d(plane[None], 2 * reach + 1, 1, reach)[0]
+    rows = F.max_pool2d(plane[None], (2 * reach + 1, 1), 1, (reach, 0))
+    return F.max_pool2d(rows, (1, 2 * reach + 1), 1, (0, reach))[0]
 
 
 def narrowed(plane: Tensor, reach: int) -> Tensor:

@@ -8,13 +8,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..colour_transfer import ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
+from ..colour_transfer import apply_colour_change
 from ..consistency import looks_like_film, smooth_statistics, summed_statistics
 from ..harmonizer import check_options
 from ..inputs import check_frames, check_image, shaped
 from ..masks import bounding_box
-from ..resize import working_size
+from ..oklab import check_parts, keep_parts
 from .comparison import Comparison, compare
+from .difference import narrowed
+from .guided_change import (
+    GuidedStatistics,
+    change_statistics,
+    fit_guided_change,
+    guided_statistics,
+    sufficient_statistics,
+)
 
 MARGIN = 15  # pixels of the comparison around what the guide changed, which do not vote
 SURE = (0.6, 0.95)  # likeness of structure, from which on a place votes, and votes in full
@@ -30,11 +38,12 @@ class LightTransfer:
 
     Args:
         resolution: The change is known at about this squared number of pixels, 64 to 4096. More follows finer shadows,
-            and more of the guide's own faults.
+            and more of the guide's own faults. ``"auto"`` takes the lowest of 128, 256, 512 and 768 that follows the
+            guide, by what it leaves over; for films that of the first frame.
         align: False for guides whose frame is exactly that of the image.
     """
 
-    def __init__(self, resolution: int = 128, align: bool = True) -> None:
+    def __init__(self, resolution: int | str = "auto", align: bool = True) -> None:
         self.resolution = resolution
         self.align = align
 
@@ -51,6 +60,8 @@ class LightTransfer:
         consistency: str = "per_frame",
         progress: Callable[[int, int], None] | None = None,
         compared: Callable[[int, Comparison], None] | None = None,
+        lightness: float = 1.0,
+        colour: float = 1.0,
     ) -> Tensor:
         """Transfers the light.
 
@@ -66,6 +77,8 @@ class LightTransfer:
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             compared: Called with an image's index and what was seen beside its guide; its ``difference`` is a mask of
                 what the guide changed beside the light.
+            lightness: As of :class:`.Harmonizer`; 0 keeps that of every pixel.
+            colour: Likewise; 0 keeps hue and chroma.
 
         Returns:
             float32 ``[B, H, W, 3 or 4]`` on the image's device; bit for bit the image where all masks are 0.
@@ -73,7 +86,10 @@ class LightTransfer:
         Raises:
             ValueError: Shapes, values or options do not fit, or a guide shows another scene.
         """
-        check_options(self.resolution, strength, consistency)
+        check_options(256 if self.resolution == "auto" else self.resolution, strength, consistency)
+        check_parts(lightness, colour)
+        if (lightness, colour) == (0, 0):
+            strength = 0.0
         check_image(guide, "guide")
         whole = image.new_ones(1, 1, 1) if mask is None else mask
         frames = shaped(check_frames(image, whole), 0, feather)
@@ -89,7 +105,8 @@ class LightTransfer:
             also = None if extra is None else extra.mask_of(index)
             return weight if also is None else weight * (1 - also), also
 
-        def statistics() -> Iterator[ColourStatistics | None]:
+        def statistics() -> Iterator[GuidedStatistics | None]:
+            resolution = None if self.resolution == "auto" else self.resolution
             for index in range(count):
                 weight, also = weights(index)
                 both = weight if also is None else weight + also
@@ -101,8 +118,16 @@ class LightTransfer:
                 if compared is not None:
                     compared(index, seen)
                 if also is not None and bounding_box(also) is not None:
-                    _apply(_statistics(seen, also, ADDED_RESOLUTION, doubt=False), out[index], also * strength)
-                yield None if bounding_box(weight) is None else _statistics(seen, weight, self.resolution)
+                    _apply(_added(seen, also), out[index], also * strength)
+                vote = _votes(seen, weight)
+                if bounding_box(weight) is None:
+                    yield None
+                elif resolution is None:
+                    each, chosen = sufficient_statistics(seen.picture, seen.guide, vote)
+                    resolution = None if consistency == "per_frame" else chosen
+                    yield each
+                else:
+                    yield guided_statistics(seen.picture, seen.guide, vote, resolution)
 
         found = statistics()
         if consistency == "uniform":
@@ -112,31 +137,30 @@ class LightTransfer:
         for index, each in enumerate(found):
             if each is not None:
                 _apply(each, out[index], weights(index)[0] * strength, local=consistency != "uniform")
+            if (lightness, colour) != (1, 1):
+                keep_parts(out[index], image[index % len(image), ..., :3].float(), lightness, colour)
             if progress is not None:
                 progress(index + 1, count)
         return out
 
 
-def _statistics(seen: Comparison, mask: Tensor, resolution: int, doubt: bool = True) -> ColourStatistics:
-    """Of the change from picture to guide at a low resolution, where the mask allows it."""
-    size = working_size(seen.picture.shape[-2:], resolution)
-
-    def small(planes: Tensor) -> Tensor:
-        return F.interpolate(planes[None], size=size, mode="bilinear", antialias=True)[0]
-
+def _votes(seen: Comparison, mask: Tensor, doubt: bool = True) -> Tensor:
+    """How much each place tells of the light, inside of a mask; with doubt, nothing where the structure is another."""
     vote = seen.shown.float()
     if doubt:
-        least = -F.max_pool2d(-seen.same[None, None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
-        vote = vote * ((least - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
+        vote = vote * ((narrowed(seen.same, MARGIN) - SURE[0]) / (SURE[1] - SURE[0])).clamp(0, 1)
     if mask.amin() < 1:
         vote = vote * F.interpolate(mask[None, None], size=vote.shape, mode="bilinear", antialias=True)[0, 0]
-    share = small(vote[None])
-    # both by the same weights, so that no colour from beyond the mask is mixed in
-    source, target = (small(each * vote) / share.clamp(min=1e-6) for each in (seen.picture, seen.guide))
-    return colour_statistics(source, target, share[0])
+    return vote
 
 
-def _apply(statistics: ColourStatistics, picture: Tensor, weight: Tensor, local: bool = True) -> None:
+def _added(seen: Comparison, mask: Tensor) -> GuidedStatistics:
+    """Of what the guide added, which no structure of the picture tells; light falls on bright and dark alike."""
+    vote = _votes(seen, mask, doubt=False)
+    return GuidedStatistics(change_statistics(seen.picture, seen.guide, vote, ADDED_RESOLUTION))
+
+
+def _apply(statistics: GuidedStatistics, picture: Tensor, weight: Tensor, local: bool = True) -> None:
     box = bounding_box(weight)
     if box is not None:
-        apply_colour_change(fit_colour_change(statistics, local), picture, weight, box)
+        apply_colour_change(fit_guided_change(statistics, local), picture, weight, box)

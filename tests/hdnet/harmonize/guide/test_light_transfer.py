@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from harmonize_composite import LightTransfer
 from harmonize_composite.hdnet.harmonize.guide.registration import register, warp
+from harmonize_composite.hdnet.harmonize.oklab import oklab_of_srgb
 
 OFFSET = torch.tensor([0.1, 0.05, 0.02])
 GAIN = torch.tensor([0.7, 0.6, 0.5])
@@ -130,3 +131,27 @@ def test_a_guide_that_shows_nothing_of_the_mask_is_refused():
     matrix = torch.tensor([[1.3, 0, 0.3], [0, 1.0, 0]], dtype=torch.float64)
     with pytest.raises(ValueError, match="guide"):
         LightTransfer()(image, moved(image, matrix, (240, 320)), mask)
+
+
+@pytest.mark.parametrize(("parts", "kept"), [((0, 1), [0]), ((1, 0), [1, 2]), ((0, 0), [0, 1, 2])])
+def test_lightness_and_colour_apart(parts, kept):
+    image, mask = scene() * 0.6 + 0.2, torch.zeros(1, 240, 320)
+    mask[:, 60:180, 80:240] = 1
+    guide = image * torch.tensor([0.9, 0.85, 0.8]) + torch.tensor([0.08, 0.05, 0.02])
+    result = LightTransfer()(image, guide, mask, lightness=parts[0], colour=parts[1])
+    before, after = oklab_of_srgb(image), oklab_of_srgb(result)
+    torch.testing.assert_close(after[..., kept], before[..., kept], rtol=0, atol=1e-3)
+    assert torch.equal(result[mask == 0], image[mask == 0])
+    if parts == (0, 0):
+        assert torch.equal(result, image)
+    else:
+        moved = [each for each in range(3) if each not in kept]
+        wanted = oklab_of_srgb(guide)[..., moved]
+        inside = mask > 0
+        error, change = (after[..., moved] - wanted)[inside], (before[..., moved] - wanted)[inside]
+        assert error.abs().mean() < 0.2 * change.abs().mean()
+
+
+def test_a_part_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="lightness"):
+        LightTransfer()(scene(), scene(), lightness=1.5)
