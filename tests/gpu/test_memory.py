@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from harmonize_composite.cli import main
 from harmonize_composite.hdnet import Harmonizer
 from harmonize_composite.weights import load_network
 from node_inputs import failing_above
@@ -125,3 +126,12 @@ def test_a_card_too_small_for_one_image_says_what_to_do_and_works_again_after(no
     assert "\n" not in str(error.value)
     if device.type == "cuda":
         torch.testing.assert_close(node(image.clone(), mask, resolution="256"), expected, rtol=0, atol=1 / 255)
+
+
+def test_the_benchmark_names_the_card_and_its_memory(cuda, capsys):
+    """Times are taken when the card has finished; on it, the network's peak is megabytes, not what a process takes."""
+    small = "--networks hdnet-lite --sizes 256 --native --pictures --frames 0 --training 64 --repeats 3".split()
+    assert main(["bench", *small, "--device", "cuda"]) == 0
+    shown = capsys.readouterr().out
+    assert torch.cuda.get_device_name() in shown.splitlines()[0] and "on the device" in shown
+    print(shown)
