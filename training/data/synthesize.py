@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from PIL import Image
@@ -121,7 +120,6 @@ class _Job:
     repetition: int  # how often photograph and mask were used before
     index: int  # of the photograph among those with masks
     seed: tuple[int, ...]
-    lock: Lock  # held while writing what the pairs of a photograph share
 
     @property
     def name(self) -> str:
@@ -131,14 +129,13 @@ class _Job:
 def _plan(source: Photographs, count: int, seed: list[int]) -> list[_Job]:
     """The pairs to make; the first ones do not depend on `count`."""
     order = np.random.default_rng(seed).permutation(len(source))
-    locks = [Lock() for _ in order]
     jobs = []
     for number in range(count):
         index = int(order[number % len(order)])
         photo = source.with_masks[index]
         repetition, mask = divmod(number // len(order), len(source.masks[photo]))
         picture = source.pictures[photo].stem
-        jobs.append(_Job(picture, mask, repetition, index, (*seed, number), locks[index]))
+        jobs.append(_Job(picture, mask, repetition, index, (*seed, number)))
     return jobs
 
 
@@ -149,11 +146,11 @@ def _make(job: _Job, source: Photographs, folder: Path, size: int | None) -> Non
     if composite.is_file():  # it is written last
         return
     sample = source.whole(job.index, np.random.default_rng(job.seed), size, job.mask)
-    with job.lock:
-        if not real.is_file():
-            save_image(Image.fromarray(sample.real), real)
-        if not mask.is_file():
-            save_image(Image.fromarray(sample.mask), mask)
+    # what the pairs of a photograph share may be written by several at once: the same bytes, whole each time
+    if not real.is_file():
+        save_image(Image.fromarray(sample.real), real)
+    if not mask.is_file():
+        save_image(Image.fromarray(sample.mask), mask)
     save_image(Image.fromarray(sample.composite), composite)
 
 
