@@ -117,7 +117,9 @@ def test_memory_does_not_grow_with_the_folder(files):
             yield folders.Job(files / "composite.png", files / "mask.png", files / f"{number}.png")
 
     finished = most = 0
-    for _, error in folders.harmonize_folder(jobs(), lambda job, picture, mask: picture):
+    for _, error in folders.harmonize_folder(
+        jobs(), lambda job, picture, mask: picture, folders.read_job, folders.write_job
+    ):
         finished += 1
         most = max(most, len(read) - finished)
         assert error is None
