@@ -22,37 +22,34 @@ class Folder:
     def __init__(self, place: str | Path) -> None:
         self.address = str(place)
         self.path: Path | None = None  # where this machine sees it itself
-        self._system: Any = None
-        if not is_address(self.address):
+        if not is_address(place):
             self.path = Path(place).absolute()
             return
         import fsspec
         from fsspec.implementations.local import LocalFileSystem
 
         try:
-            self._system, self._root = fsspec.core.url_to_fs(self.address)
+            system, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError) as error:
             raise ValueError(f"{self.address}: {str(error).rstrip('.')}.") from error
-        if isinstance(self._system, LocalFileSystem):
+        if isinstance(system, LocalFileSystem):
             self.path = Path(self._root)
 
     def __str__(self) -> str:
         return self.address
 
-    @property
-    def name(self) -> str:
-        """The last part of its address, with which it can be found among others."""
-        return self.address.rstrip("/").rpartition("/")[2]
-
     def __truediv__(self, name: str) -> Folder:
         """A folder inside this one."""
-        if self._system is None:
-            return Folder(Path(self.address, name))
-        inside = Folder.__new__(Folder)
-        inside.address, inside._system = f"{self.address.rstrip('/')}/{name}", self._system
-        inside._root = f"{self._root.rstrip('/')}/{name}"
-        inside.path = None if self.path is None else self.path / name
-        return inside
+        return Folder(
+            Path(self.address, name) if not is_address(self.address) else f"{self.address.rstrip('/')}/{name}"
+        )
+
+    @property
+    def _system(self) -> Any:
+        """The file system; fsspec keeps one for each thread, as connections are not for several at once."""
+        import fsspec
+
+        return fsspec.core.url_to_fs(self.address)[0]
 
     def is_same_as(self, other: Folder) -> bool:
         """Whether both are one folder."""
@@ -72,7 +69,7 @@ class Folder:
                 with os.scandir(self.path) as entries:
                     found = [(each.name, each.stat().st_size) for each in entries if each.is_file()]
         else:
-            self._system.invalidate_cache()
+            self._system.invalidate_cache(self._root)
             if self.exists():
                 listed = [each for each in self._system.ls(self._root, detail=True) if each["type"] == "file"]
                 found = [(each["name"].rpartition("/")[2], each.get("size") or 0) for each in listed]
@@ -90,7 +87,7 @@ class Folder:
         target = into / name
         try:
             self._system.get_file(f"{self._root}/{name}", str(target))
-        except OSError as error:
+        except Exception as error:  # each kind of storage has its own
             raise _named(error, f"{self.address}/{name}") from error
         return target
 
@@ -143,7 +140,7 @@ class Folder:
             self._system.makedirs(self._root, exist_ok=True)
             self._system.pipe_file(temporary, content)
             self._system.mv(temporary, f"{self._root}/{name}")
-        except OSError as error:
+        except Exception as error:
             raise _named(error, f"{self.address}/{name}") from error
 
 
@@ -152,6 +149,7 @@ def is_address(place: str | Path) -> bool:
     return "://" in str(place)
 
 
-def _named(error: OSError, address: str) -> OSError:
+def _named(error: Exception, address: str) -> OSError:
     """The error, with the address that its reader knows."""
-    return OSError(error.errno or errno.EIO, error.strerror or str(error) or type(error).__name__, address)
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
+    return OSError(number or errno.EIO, reason or str(error) or type(error).__name__, address)

@@ -17,38 +17,37 @@ MANIFEST = "manifest.csv"
 def open_photographs(place: str | Path, split: str) -> Photographs:
     """The photographs of a split, by the path of their folder or its address."""
     folder = Folder(place)
-    return Photographs(folder.path, split) if folder.path is not None else RemotePhotographs(str(place), split)
+    return Photographs(folder.path, split) if folder.path is not None else RemotePhotographs(folder, split)
 
 
 class RemotePhotographs(Photographs):
-    """Photographs by an address of fsspec; sent to another machine, they are opened anew there.
+    """Photographs in a folder that no machine sees itself; sent to another machine, they are opened anew there.
 
     Args:
-        address: Folder with `images/` and `masks/`.
+        folder: With `images/` and `masks/`.
         split: As of :class:`.Photographs`.
 
     Raises:
         ValueError: As :class:`.Photographs`.
     """
 
-    def __init__(self, address: str, split: str) -> None:
-        self._arguments = address, split
-        self._folder = Folder(address)
+    def __init__(self, folder: Folder, split: str) -> None:
+        self._folder, self._split = folder, split
         self._names = TemporaryDirectory(prefix="harmonize-")  # empty files of the same names
         root = Path(self._names.name)
         for kind in ("images", "masks"):
-            if not (self._folder / kind).exists():
-                raise ValueError(f"{address}: photographs need the folders images/ and masks/ there.")
+            if not (folder / kind).exists():
+                raise ValueError(f"{folder / kind}: no such folder; photographs need images/ and masks/.")
             (root / kind).mkdir()
-            for name in (self._folder / kind).files():
+            for name in (folder / kind).files():
                 (root / kind / name).touch()
-        manifest = self._folder.read(MANIFEST)
+        manifest = folder.read(MANIFEST)
         if manifest is not None:
             (root / MANIFEST).write_bytes(manifest)
         super().__init__(root, split)
 
-    def __reduce__(self) -> tuple[type[RemotePhotographs], tuple[str, str]]:
-        return RemotePhotographs, self._arguments
+    def __reduce__(self) -> tuple[type[RemotePhotographs], tuple[Folder, str]]:
+        return RemotePhotographs, (self._folder, self._split)
 
     @contextmanager
     def at_hand(self, path: Path) -> Iterator[Path]:
