@@ -7,6 +7,7 @@ has done is told item by item; what it was at when its process or its machine en
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 from collections import Counter, deque
@@ -26,6 +27,7 @@ Work = Callable[[Sequence[Item]], Iterator[tuple[Item, Exception | None]]]
 BATCH_BYTES = 32 << 20  # of the files of a batch
 BATCH = 32  # items
 LIVES = 3  # workers that an item may take down before it is given up
+PATIENCE = 10  # seconds that a cluster may take to answer
 GONE = "the worker ended while it was at this; its memory may not suffice, or its machine was lost"
 
 
@@ -81,8 +83,9 @@ def connected(address: str, workers: int | None = None, threads: int = 1, wants_
     import ray
 
     try:
+        asyncio.run(_knock(address))
         ray.init(address, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, asyncio.TimeoutError) as error:
         raise ValueError(
             f"{address}: there is no Ray cluster at this address; start one with 'ray start --head', or give 'local'."
         ) from error
@@ -90,6 +93,14 @@ def connected(address: str, workers: int | None = None, threads: int = 1, wants_
         yield _share_of(ray.cluster_resources(), workers, threads, wants_gpu)
     finally:
         ray.shutdown()
+
+
+async def _knock(address: str) -> None:
+    """Raises OSError or TimeoutError where nobody listens at HOST:PORT; Ray would wait for minutes and then exit."""
+    host, _, port = address.rpartition(":")
+    if host and "://" not in address and port.isdecimal():
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), PATIENCE)
+        writer.close()
 
 
 def _share_of(resources: Mapping[str, float], workers: int | None, threads: int, wants_gpu: bool) -> Cluster:
@@ -122,8 +133,8 @@ def batches(items: Iterable[Item], size: Callable[[Item], int] = lambda item: 0)
 class _Worker:
     """One process of the cluster."""
 
-    def __init__(self, start: Callable[[], Work], threads: int) -> None:
-        self._start, self._threads = start, threads
+    def __init__(self, start: Callable[[], Work]) -> None:
+        self._start = start
         self._work: Work | None = None
 
     def ready(self) -> None:
@@ -132,9 +143,6 @@ class _Worker:
     def do(self, batch: Sequence[Item]) -> Iterator[tuple[int, Exception | None]]:
         """Yields the place in the batch of each item done, with what went wrong."""
         if self._work is None:
-            import torch
-
-            torch.set_num_threads(self._threads)
             self._work = self._start()
         places = {item: place for place, item in enumerate(batch)}
         for item, error in self._work(batch):
@@ -172,7 +180,7 @@ def on_cluster(
     failed_to_begin = 0
 
     def begin() -> None:
-        worker = make.remote(shared, cluster.threads)
+        worker = make.remote(shared)
         beginning[worker.ready.remote()] = worker
 
     try:

@@ -111,6 +111,9 @@ def _done_before(output: Folder, settings: dict) -> set[str]:
 
 def start_worker(args: argparse.Namespace, places: Places) -> Work[Task]:
     """Loads the network; what is returned harmonizes batches of pictures."""
+    import torch
+
+    torch.set_num_threads(args.threads or 1)
     harmonize = harmonizer_of(args)
 
     def harmonize_task(task: Task, picture: Tensor, mask: Tensor | None) -> Tensor:
