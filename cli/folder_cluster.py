@@ -54,17 +54,17 @@ def run_on_cluster(args: argparse.Namespace) -> int:
         raise ValueError("On a cluster, the network harmonizes each picture by its mask; leave --lut and --guides out.")
     places = Places(*(Folder(each) for each in (args.composites, args.masks, args.output)))
     tasks = find_tasks(places)
-    done = _done_before(places.output, {name: getattr(args, name) for name in OPTIONS})
-    left = [task for task in tasks if task.composite not in done]
     failures: dict[str, str] = {}
     start = partial(start_worker, args, places)
     wants_gpu = args.device is None or args.device.startswith("cuda")
-    cluster_of = connected(args.ray, args.workers, args.threads or 1, wants_gpu)
-    with cluster_of as cluster, tqdm(total=len(left), unit="picture", disable=None) as bar:
-        for task, error in on_cluster(cluster, start, batches(left, lambda task: task.size)):
-            bar.update()
-            if error is not None:
-                failures[task.composite] = f"  {printable(f'{task.composite}: {error}')}"
+    with connected(args.ray, args.workers, args.threads or 1, wants_gpu) as cluster:
+        done = _done_before(places.output, {name: getattr(args, name) for name in OPTIONS})
+        left = [task for task in tasks if task.composite not in done]
+        with tqdm(total=len(left), unit="picture", disable=None) as bar:
+            for task, error in on_cluster(cluster, start, batches(left, lambda task: task.size)):
+                bar.update()
+                if error is not None:
+                    failures[task.composite] = f"  {printable(f'{task.composite}: {error}')}"
     there = f", {len(tasks) - len(left)} of them before" if len(left) < len(tasks) else ""
     print(f"{len(tasks) - len(failures)} of {len(tasks)} pictures written to {printable(str(places.output))}{there}")
     return report_failed([failures[name] for name in sorted(failures)], len(tasks))

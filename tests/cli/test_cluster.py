@@ -208,6 +208,7 @@ def test_wrong_options_cost_one_sentence(folder, capsys, options, words):
     assert harmonize(folder, "out", *options) == 2
     shown = capsys.readouterr()
     assert words in shown.err and shown.err.count("\n") == 1 and not shown.out
+    assert not (folder / "out").exists()
 
 
 def test_addresses_need_a_cluster(folder, capsys):

@@ -1,6 +1,7 @@
 """`harmonize folder`."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -124,3 +125,10 @@ def test_memory_does_not_grow_with_the_folder(files):
         most = max(most, len(read) - finished)
         assert error is None
     assert finished == 30 and most < 10
+
+
+def test_without_ray_the_sentence_names_its_extra(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run_folder(folder, "--ray", "auto") == 1
+    shown = capsys.readouterr()
+    assert "needs ray; install it with: pip install 'harmonize-composite[ray]'" in shown.err and not shown.out
