@@ -18,19 +18,25 @@ from images import decibels
 NETWORK = {torch.float32: 80, torch.float16: 55, torch.bfloat16: 45}  # dB at least
 WHOLE = {torch.float32: (75, 1 / 255), torch.float16: (60, 2 / 255), torch.bfloat16: (48, 8 / 255)}  # dB, largest
 TF32 = (50, 6 / 255)
-NAMES = ["hdnet-lite", "hdnet-lite-scene", "hdnet"]
+NAMES = ["hdnet-lite", "hdnet-lite-scene", "hdnet", "semantic context"]
 
 
 @pytest.fixture(scope="module")
 def network():
-    """By name: the shipped weights, or the paper's network on random ones."""
+    """By name: the shipped weights, or random ones of the paper's network and of one with semantic context."""
 
     def make(name):
-        if name != "hdnet":
+        if name.startswith("hdnet-lite"):
             return load_network(name, precision="float32")
         torch.manual_seed(0)
-        network = HDNet(HDNetConfig.preset(name)).eval().requires_grad_(False)
+        config = HDNetConfig.preset(name) if name == "hdnet" else HDNetConfig(base_channels=8, semantic_context=32)
+        network = HDNet(config).eval().requires_grad_(False)
         near_identity_(network)
+        if network.semantic_context is not None:
+            for layer in network.semantic_context.modules():
+                if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+                    torch.nn.init.kaiming_normal_(layer.weight)
+            network.semantic_context.layers[-1].weight *= 0.03  # as much as it may say
         return network
 
     return make
@@ -43,6 +49,14 @@ def small(demo):
     composite = F.interpolate(image[..., :3].permute(0, 3, 1, 2), size=(150, 202), mode="area") * 2 - 1
     mask = (F.interpolate(mask[:, None], size=(150, 202), mode="area") > 0.5).float()
     return torch.cat((composite, composite.flip(-1))), torch.cat((mask, mask.roll(20, 2)))
+
+
+def test_semantic_context_has_a_say(network, small):
+    composite, mask = small
+    silent = network("semantic context")
+    said = silent(composite, mask)
+    torch.nn.init.zeros_(silent.semantic_context.layers[-1].weight)
+    assert (said - silent(composite, mask)).abs().max() > 0.02
 
 
 @pytest.mark.parametrize("name", NAMES)
