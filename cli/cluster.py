@@ -79,6 +79,10 @@ def connected(address: str, workers: int | None = None, threads: int = 1, wants_
     Raises:
         ValueError: There is no such cluster, or it has too little for what was asked.
     """
+    if address.startswith("ray://"):
+        raise ValueError(
+            f"{address}: connect from a machine of the cluster, with --ray auto; Ray Client is not supported."
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+from PIL import Image
+
 from ...files.storage import Folder
 from ...files.training_images import PictureError
 from .photos import Photographs
@@ -48,6 +51,13 @@ class RemotePhotographs(Photographs):
 
     def __reduce__(self) -> tuple[type[RemotePhotographs], tuple[Folder, str]]:
         return RemotePhotographs, (self._folder, self._split)
+
+    def read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
+        """As that of :class:`.Photographs`; the error names the address."""
+        try:
+            return super().read(photo, rng, which)
+        except PictureError as error:
+            raise PictureError(str(error).replace(str(self.root), str(self._folder).rstrip("/"))) from error
 
     @contextmanager
     def at_hand(self, path: Path) -> Iterator[Path]:
