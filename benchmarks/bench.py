@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .measure import Seconds, alternate, in_own_process, machine
+from .measure import Seconds, alternate, in_own_process, machine, timed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,13 +32,14 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..files.atomic import write_whole
+    from ..hdnet.network.device import choose_device
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    report: dict[str, Any] = {"machine": machine(), "repeats": args.repeats}
-    print(
-        f"{report['machine']}\nseconds: median (fastest-slowest) of {args.repeats}; GB: peak of a process of its own\n"
-    )
+    args.device = choose_device(args.device)
+    report: dict[str, Any] = {"machine": machine(args.device), "repeats": args.repeats}
+    memory = "of a process of its own" if args.device == "cpu" else "on the device"
+    print(f"{report['machine']}\nseconds: median (fastest-slowest) of {args.repeats}; GB: peak {memory}\n")
     if args.sizes:
         report["network"] = _networks(args)
     if args.native:
@@ -59,23 +59,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_network(preset: str) -> HDNet:
+def make_network(preset: str, device: str = "cpu") -> HDNet:
     """A network with random weights, for inference."""
     import torch
 
     from ..hdnet import HDNet, HDNetConfig
 
     torch.manual_seed(0)
-    return HDNet(HDNetConfig.preset(preset)).eval().requires_grad_(False)
+    return HDNet(HDNetConfig.preset(preset)).eval().requires_grad_(False).to(device)
 
 
-def make_composite(height: int, width: int, count: int = 1) -> tuple[Tensor, Tensor]:
+def make_composite(height: int, width: int, count: int = 1, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """Noise ``[count, 3, H, W]`` in -1..1 and a mask ``[count, 1, H, W]`` of the quarter in the middle."""
     import torch
 
     mask = torch.zeros(count, 1, height, width)
     mask[..., height // 4 : height - height // 4, width // 4 : width - width // 4] = 1
-    return torch.rand(count, 3, height, width) * 2 - 1, mask
+    return (torch.rand(count, 3, height, width) * 2 - 1).to(device), mask.to(device)
 
 
 def _networks(args: argparse.Namespace) -> list[dict]:
@@ -84,16 +84,16 @@ def _networks(args: argparse.Namespace) -> list[dict]:
     from ..hdnet.network.precision import choose_dtype
     from .plain import convolutions_alone, plain_network
 
-    auto = choose_dtype("auto", "cpu")
+    auto = choose_dtype("auto", args.device)
     print(f"network, batch 1; auto is {str(auto).removeprefix('torch.')}")
     print(
         f"{'':12}{'':>6}{'ours':>22}{'auto':>22}{'plain':>22}{'floor':>22}{'ours/floor':>11}{'plain/auto':>11}{'GB':>6}"
     )
     rows = []
     for preset in args.networks:
-        network, fast = make_network(preset), make_network(preset).to(auto)
+        network, fast = make_network(preset, args.device), make_network(preset, args.device).to(auto)
         for size in args.sizes:
-            composite, mask = make_composite(size, size)
+            composite, mask = make_composite(size, size, device=args.device)
             jobs: dict[str, Callable[[], object]] = {
                 "ours": partial(network, composite, mask),
                 "auto": partial(fast, composite.to(auto), mask.to(auto)),
@@ -102,8 +102,8 @@ def _networks(args: argparse.Namespace) -> list[dict]:
             if size <= PLAIN_LIMIT:
                 jobs["plain"] = partial(plain_network, network, composite, mask)
             with torch.inference_mode():
-                seconds = alternate(jobs, args.repeats)
-            _, memory = in_own_process(forward_once, preset, size, torch.get_num_threads())
+                seconds = alternate(jobs, args.repeats, args.device)
+            _, memory = in_own_process(forward_once, preset, size, torch.get_num_threads(), args.device)
             rows.append({"network": preset, "size": size, "gigabytes": memory, **seconds})
             plain = seconds.get("plain", Seconds(*[float("nan")] * 3))
             print(
@@ -120,20 +120,20 @@ def _natives(args: argparse.Namespace) -> list[dict]:
     print("\nnative, all pixels through the network")
     rows = []
     for size in args.native:
-        seconds, memory = in_own_process(forward_once, args.networks[0], size, torch.get_num_threads())
+        seconds, memory = in_own_process(forward_once, args.networks[0], size, torch.get_num_threads(), args.device)
         rows.append({"network": args.networks[0], "size": size, "seconds": seconds, "gigabytes": memory})
         print(f"{args.networks[0]:12}{size:6}{seconds:8.2f} s{memory:7.2f} GB")
     return rows
 
 
-def forward_once(preset: str, size: int, threads: int) -> float:
+def forward_once(preset: str, size: int, threads: int, device: str = "cpu") -> float:
     """Seconds of a network's first run at ``size``."""
     import torch
 
     torch.set_num_threads(threads)
-    network, inputs = make_network(preset), make_composite(size, size)
+    network, inputs = make_network(preset, device), make_composite(size, size, device=device)
     with torch.inference_mode():
-        return _timed(partial(network, *inputs))
+        return timed(partial(network, *inputs), device)
 
 
 def _pictures(args: argparse.Namespace) -> list[dict]:
@@ -143,7 +143,7 @@ def _pictures(args: argparse.Namespace) -> list[dict]:
     rows = []
     for size in args.pictures:
         (whole, network), memory = in_own_process(
-            harmonize_large, args.networks[0], size, args.repeats, torch.get_num_threads()
+            harmonize_large, args.networks[0], size, args.repeats, torch.get_num_threads(), args.device
         )
         rows.append({"network": args.networks[0], "size": size, "whole": whole, "alone": network, "gigabytes": memory})
         ratio = whole.median / network.median
@@ -154,22 +154,22 @@ def _pictures(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
-def harmonize_large(preset: str, size: int, repeats: int, threads: int) -> tuple[Seconds, Seconds]:
-    """A square picture through the harmonizer, and the plain network at 256 beside it."""
+def harmonize_large(preset: str, size: int, repeats: int, threads: int, device: str = "cpu") -> tuple[Seconds, Seconds]:
+    """A square picture, which lies on the processor, through the harmonizer; the plain network at 256 beside it."""
     import torch
 
     from ..hdnet import Harmonizer
     from .plain import plain_network
 
     torch.set_num_threads(threads)
-    network = make_network(preset)
+    network = make_network(preset, device)
     harmonizer = Harmonizer(network)
     image, mask = torch.rand(1, size, size, 3), torch.zeros(1, size, size)
     mask[:, size // 4 : size - size // 4, size // 4 : size - size // 4] = 1
-    small = make_composite(256, 256)
+    small = make_composite(256, 256, device=device)
     jobs = {"whole": partial(harmonizer, image, mask), "alone": partial(plain_network, network, *small)}
     with torch.inference_mode():
-        seconds = alternate(jobs, repeats)
+        seconds = alternate(jobs, repeats, device)
     return seconds["whole"], seconds["alone"]
 
 
@@ -179,17 +179,17 @@ def _film(args: argparse.Namespace) -> dict:
     from ..hdnet import Harmonizer
     from .plain import plain_network
 
-    network = make_network(args.networks[0])
+    network = make_network(args.networks[0], args.device)
     harmonizer = Harmonizer(network)
     frames = torch.rand(args.frames, *FILM, 3)
     mask = make_composite(*FILM)[1][:, 0]
     composite = frames[:1].permute(0, 3, 1, 2) * 2 - 1
     jobs = {
         "all": partial(harmonizer, frames, mask, consistency="smooth"),
-        "plain": partial(plain_network, network, composite, mask[:, None]),
+        "plain": partial(plain_network, network, composite.to(args.device), mask[:, None].to(args.device)),
     }
     with torch.inference_mode():
-        seconds = alternate(jobs, 1)
+        seconds = alternate(jobs, 1, args.device)
     ours, plain = args.frames / seconds["all"].median, 1 / seconds["plain"].median
     print(f"\nfilm, {args.frames} frames in 1080p: {ours:.1f} frames/s, the plain network on every pixel {plain:.2f}")
     return {"frames": args.frames, "ours": ours, "plain": plain}
@@ -201,14 +201,15 @@ def _training(args: argparse.Namespace) -> list[dict]:
     print(f"\ntraining step at {args.training} × {args.training}, batch 4, forward and backward, float32")
     rows = []
     for preset in args.networks:
-        network = make_network(preset).requires_grad_(True)
-        composite, mask = make_composite(args.training, args.training, 4)
+        network = make_network(preset, args.device).requires_grad_(True)
+        composite, mask = make_composite(args.training, args.training, 4, args.device)
         seconds = alternate(
             {
                 "ours": partial(_step, network, network, composite, mask),
                 "plain": partial(_step, network, partial(plain_network, network), composite, mask),
             },
             args.repeats,
+            args.device,
         )
         rows.append({"network": preset, **seconds})
         ratio = seconds["plain"].median / seconds["ours"].median
@@ -233,13 +234,7 @@ def load_shipped() -> float:
 
     from ..weights import load_network
 
-    return _timed(load_network)
-
-
-def _timed(job: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
+    return timed(load_network)
 
 
 def draw(rows: list[dict], path: Path, title: str) -> None:

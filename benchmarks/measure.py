@@ -34,24 +34,46 @@ class Seconds:
         return f"{self.median:.3f} ({self.low:.3f}-{self.high:.3f})"
 
 
-def alternate(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Seconds]:
-    """Times jobs in turn, ``repeats`` rounds after one round to warm up, so that noise meets all of them."""
+def alternate(jobs: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu") -> dict[str, Seconds]:
+    """Times jobs in turn, ``repeats`` rounds after one round to warm up, so that noise meets all of them.
+
+    Args:
+        jobs: By name.
+        repeats: Rounds.
+        device: Where they work; it has finished when a time is taken.
+    """
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for job in jobs.values():
         job()
     for _ in range(repeats):
         for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(timed(job, device))
     return {name: Seconds(statistics.median(each), min(each), max(each)) for name, each in taken.items()}
+
+
+def timed(job: Callable[[], object], device: str = "cpu") -> float:
+    """Seconds of a job, with all that it has set going on a device."""
+    wait_for(device)
+    start = time.perf_counter()
+    job()
+    wait_for(device)
+    return time.perf_counter() - start
+
+
+def wait_for(device: str) -> None:
+    """Waits until a device has done all that it was told to."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def in_own_process(job: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
     """Runs a picklable job in a fresh process.
 
     Returns:
-        What it returned, and the process's peak memory in GB (NaN where the system does not tell).
+        What it returned, and the process's peak memory in GB: on a CUDA device if it has used one, see
+        :func:`peak_memory`.
 
     Raises:
         RuntimeError: The process died, as it does when memory runs out.
@@ -75,7 +97,13 @@ def _work(sender: Connection, job: Callable, arguments: tuple) -> None:
 
 
 def peak_memory() -> float:
-    """Peak resident memory of this process in GB, NaN where the system does not tell."""
+    """Peak memory of this process in GB: on its CUDA device, if it has used one, else resident.
+
+    NaN where the system does not tell.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 1e9
     status = Path("/proc/self/status")
     if status.exists():  # Linux; ru_maxrss would begin with what the parent process holds
         peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -88,8 +116,8 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def machine() -> str:
-    """Processor, threads and versions, in a line."""
+def machine(device: str = "cpu") -> str:
+    """Device, processor, threads and versions, in a line."""
     import torch
 
     name = platform.processor() or platform.machine()
@@ -99,7 +127,10 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     kind = torch.backends.cpu.get_cpu_capability()
+    card = ""
+    if torch.device(device).type == "cuda":
+        card = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}, "
     return (
-        f"{name} ({kind}), {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{card}{name} ({kind}), {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"Python {platform.python_version()}"
     )

@@ -84,10 +84,10 @@ def _global_dynamics(module: Any, x: Tensor, inside: Tensor) -> Tensor:
 def convolutions_alone(network: HDNet, size: int) -> Callable[[], None]:
     """The floor: a call that runs the network's convolutions, channels-last, on inputs made beforehand."""
     inputs = []
-    side = size
+    side, device = size, network.head.weight.device
     with torch.inference_mode():
         for layer in [*network.encoder, *(layer.conv for layer in network.decoder), network.head]:
-            made = torch.randn(1, layer.in_channels, side, side).to(memory_format=torch.channels_last)
+            made = torch.randn(1, layer.in_channels, side, side, device=device).to(memory_format=torch.channels_last)
             inputs.append((layer, made))
             side = layer(made).shape[-1]
 

@@ -34,7 +34,7 @@ COMMANDS = {
     "bench": "measure speed and memory",
 }
 
-EXTRAS = {"av": "video", "gradio": "app"}  # what brings a module that is missing; all others come with "train"
+EXTRAS = {"av": "video", "gradio": "app", "ray": "ray"}  # what brings a module; all others come with "train"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--training", type=_number, default=256, metavar="N", help="training steps at N x N; 0 to leave out"
     )
     parser.add_argument("--repeats", type=_number, default=5, metavar="N", help="rounds, of which the median is given")
+    parser.add_argument("--device", metavar="D", help="such as cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=_number, metavar="N", help="of the processor (default: torch's choice)")
     parser.add_argument("--report", type=Path, metavar="OUT.json", help="also write all figures as JSON")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="also draw time against size; needs matplotlib")

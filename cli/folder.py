@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.storage import is_address
 from ..files.text import printable
 from . import editable
-from .arguments import add_common_arguments, add_light_arguments, harmonizer_of, light_options, named
+from .arguments import add_common_arguments, add_light_arguments, count, harmonizer_of, light_options, named
+from .cluster import add_ray_arguments, check_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file does not stop the others; they are listed at the end and the exit code is 1. Pictures may have up to 128 "
         "megapixels."
     )
-    parser.add_argument("composites", metavar="COMPOSITES", type=Path, help="folder of pictures")
+    parser.add_argument("composites", metavar="COMPOSITES", type=place, help="folder of pictures")
     parser.add_argument(
         "masks",
         metavar="MASKS",
-        type=Path,
+        type=place,
         nargs="?",
         help="folder of masks, white = the part to change; may be left out with --guides",
     )
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write into")
+    parser.add_argument("-o", "--output", metavar="OUT", type=place, required=True, help="folder to write into")
     editable.add_lut_arguments(parser, editable.OF_A_SHOT)
     parser.add_argument(
         "--guides",
@@ -48,6 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_light_arguments(parser)
     add_common_arguments(parser)
+    add_ray_arguments(parser)
+    parser.add_argument(
+        "--workers", type=count, metavar="N", help="with --ray: how many (default: one a GPU, or what the cores allow)"
+    )
+    parser.add_argument("--threads", type=count, metavar="N", help="with --ray: of each worker (default: 1)")
+
+
+def place(text: str) -> Path | str:
+    """A path, or an address as it is."""
+    return text if is_address(text) else Path(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,8 +66,13 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from .folder_jobs import check_folders, find_jobs, harmonize_folder
+    from .folder_jobs import check_folders, find_jobs, harmonize_folder, read_job, report_failed, write_job
 
+    if args.ray:
+        from .folder_cluster import run_on_cluster
+
+        return run_on_cluster(args)
+    check_local(args, ("workers", "threads"), (args.composites, args.masks, args.output))
     if args.masks is None and args.guides is None:
         raise ValueError("Give a folder of MASKS, or --guides to take the light from.")
     if args.guides and args.lut:
@@ -76,16 +92,14 @@ def run(args: argparse.Namespace) -> int:
 
     failures = []
     with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", disable=None) as bar:
-        for job, error in harmonize_folder(jobs, harmonize_job):
+        for job, error in harmonize_folder(jobs, harmonize_job, read_job, write_job):
             bar.update()
             if error is not None:
                 failures.append(f"  {printable(f'{job.composite.name}: {error}')}")
     print(f"{len(jobs) - len(failures)} of {len(jobs)} pictures written to {printable(args.output)}")
     if fit is not None:
         print(editable.save_lut(fit, args.lut, args.composites.name))
-    if failures:
-        print(f"harmonize: {len(failures)} of {len(jobs)} pictures failed:", *failures, sep="\n", file=sys.stderr)
-    return 1 if failures else 0
+    return report_failed(failures, len(jobs))
 
 
 def _lut_fit(args: argparse.Namespace) -> LutFit | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
+from functools import partial
 
 from .arguments import add_workers, report_failures
+from .cluster import add_ray_arguments, check_local, connected, for_each_on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +27,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only photographs for training (train list) or validation (test list)",
     )
     add_workers(parser)
+    add_ray_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs it; 1 where something failed."""
     from ..training.data.synthesize import synthesize
 
-    failures = synthesize(
-        args.photos,
-        args.out,
-        args.pairs,
-        args.seed,
-        size=args.size,
-        split=args.split,
-        workers=args.workers,
-    )
+    if not args.ray:
+        check_local(args, (), (args.photos, args.out))
+    with ExitStack() as stack:
+        each = None
+        if args.ray:
+            each = partial(for_each_on, stack.enter_context(connected(args.ray, args.workers)))
+        failures = synthesize(
+            args.photos,
+            args.out,
+            args.pairs,
+            args.seed,
+            size=args.size,
+            split=args.split,
+            workers=args.workers,
+            each=each,
+        )
     return report_failures(failures, "pair", "not made")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import stat
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -19,8 +20,8 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # a name of its own length might be too long with anything added
-    temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.part")
+    # a name of its own length might be too long with anything added; other machines may write the same file
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with open(temporary, "wb") as file:
             write(file)

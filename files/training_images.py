@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -14,7 +16,7 @@ from .masks import mask_values
 from .names import ENDINGS
 from .opening import open_picture
 
-__all__ = ["PictureError", "read_mask", "read_rgb", "resize_mask", "resize_picture", "save_image"]
+__all__ = ["PictureError", "encoded", "read_mask", "read_rgb", "resize_mask", "resize_picture", "save_image"]
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture, in pixels, as Pillow has it."""
@@ -51,7 +53,18 @@ def resize_mask(mask: Image.Image, size: int, box: Box | None = None) -> Image.I
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Write a picture whole or not at all: PNG, or JPEG at quality 95 with full chroma."""
-    if path.suffix.lower() == ".png":
-        write_whole(path, lambda file: image.save(file, "PNG"))
+    write_whole(path, lambda file: _encode(image, path.name, file))
+
+
+def encoded(image: Image.Image, name: str) -> bytes:
+    """The file of that name that `save_image` would write."""
+    memory = io.BytesIO()
+    _encode(image, name, memory)
+    return memory.getvalue()
+
+
+def _encode(image: Image.Image, name: str, file: BinaryIO) -> None:
+    if name.lower().endswith(".png"):
+        image.save(file, "PNG")
     else:
-        write_whole(path, lambda file: image.save(file, "JPEG", quality=95, subsampling=0))
+        image.save(file, "JPEG", quality=95, subsampling=0)

@@ -3,6 +3,8 @@
 What ComfyUI makes of the nodes is tested with a real one, in test_comfyui.py.
 """
 
+import asyncio
+import contextlib
 import dataclasses
 import shutil
 import sys
@@ -145,6 +147,21 @@ def install(folder) -> types.ModuleType:
         }
     )
     return management
+
+
+@contextlib.contextmanager
+def loaded(folder):
+    """The nodes by id, loaded as ComfyUI loads them, and what they see of it: `management` and `folder_paths`."""
+    before = set(sys.modules)
+    management = install(folder)
+    import harmonize_composite
+
+    extension = asyncio.run(harmonize_composite.comfy_entrypoint())
+    nodes = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
+    yield {"management": management, "folder_paths": sys.modules["folder_paths"], **nodes}
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("comfy", "comfy_api", "folder_paths") or ".nodes" in name:
+            del sys.modules[name]
 
 
 def _files(paths, key):

@@ -33,3 +33,9 @@ def square(height, width, batch=1, edge=0.0):
     if edge:
         mask[:, top] = mask[:, top] * edge
     return mask
+
+
+def decibels(result, expected, mask):
+    """How near two pictures ``[B, H, W, 3]`` in 0..1 are inside a mask ``[B, H, W]``; the dB of their squared error."""
+    error = (result.cpu().double() - expected.cpu().double()).square() * mask.cpu()[..., None]
+    return float(-10 * (error.sum() / (3 * mask.sum().cpu())).clamp(min=1e-30).log10())

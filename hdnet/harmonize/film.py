@@ -294,7 +294,7 @@ class Shot(Generic[AnyFrame]):
         if factor * (1 - edit.share):
             change = fit_colour_change(statistics, local).scaled(factor * (1 - edit.share))
         if edit.fit is not None and edit.fitted:
-            fitted = ColourChange.everywhere(edit.fit.matrix).scaled(edit.fitted)
+            fitted = ColourChange.everywhere(edit.fit.matrix.to(statistics.grid)).scaled(edit.fitted)
             change = fitted if change is None else change.plus(fitted)
         return Action(change, drift)
 

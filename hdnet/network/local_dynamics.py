@@ -12,7 +12,7 @@ from .tokens import at_least_float32, positions, to_map, to_tokens
 # Similarities are computed in blocks of at most this many queries and keys, so that memory does not
 # grow with the picture and a block stays in the processor's cache.
 QUERIES, KEYS = 256, 4096
-LARGEST_PRODUCT = 1 << 28  # similarities of a batch that a device computes at once; 1 GB
+LARGEST_PRODUCT = 1 << 26  # similarities of a batch that a device computes at once; 256 MB, less than activations take
 GROUP = 64  # keys whose largest similarity is found at once
 
 

@@ -1,6 +1,7 @@
 """`harmonize folder`."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -117,8 +118,17 @@ def test_memory_does_not_grow_with_the_folder(files):
             yield folders.Job(files / "composite.png", files / "mask.png", files / f"{number}.png")
 
     finished = most = 0
-    for _, error in folders.harmonize_folder(jobs(), lambda job, picture, mask: picture):
+    for _, error in folders.harmonize_folder(
+        jobs(), lambda job, picture, mask: picture, folders.read_job, folders.write_job
+    ):
         finished += 1
         most = max(most, len(read) - finished)
         assert error is None
     assert finished == 30 and most < 10
+
+
+def test_without_ray_the_sentence_names_its_extra(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run_folder(folder, "--ray", "auto") == 1
+    shown = capsys.readouterr()
+    assert "needs ray; install it with: pip install 'harmonize-composite[ray]'" in shown.err and not shown.out

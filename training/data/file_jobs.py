@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
 from ...files.training_images import PictureError
 
 Item = TypeVar("Item")
+
+
+class ForEach(Protocol):
+    """Runs a function on many items, as `for_each` does."""
+
+    def __call__(
+        self, function: Callable[[Item], object], items: Sequence[Item], title: str
+    ) -> list[tuple[Item, PictureError]]:
+        """The items with a broken picture and their errors, in the order of `items`."""
 
 
 def for_each(

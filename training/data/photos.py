@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -168,13 +169,19 @@ class Photographs:
         packed = pack(layers, None if by_camera else self._recoloured(layers, photo, rng))
         return packed if rng.random() >= self.augmentation.flip else np.ascontiguousarray(packed[..., ::-1])
 
+    def at_hand(self, path: Path) -> AbstractContextManager[Path]:
+        """The file to read for one of `pictures` or `masks`, for as long as the context lasts."""
+        return nullcontext(path)
+
     def read(self, photo: int, rng: np.random.Generator, which: int | None = None) -> tuple[Image.Image, Image.Image]:
         """Photograph number `photo` of `pictures`, and one of its masks; PictureError where it cannot be read."""
-        picture = read_rgb(self.pictures[photo])
+        with self.at_hand(self.pictures[photo]) as here:
+            picture = read_rgb(here)
         if which is None:
             which = int(rng.integers(len(self.masks[photo])))
         path = self.masks[photo][which]
-        mask = read_mask(path)
+        with self.at_hand(path) as here:
+            mask = read_mask(here)
         if mask.size != picture.size:
             raise PictureError(
                 f"{path}: the mask is {mask.size[0]}x{mask.size[1]} but its photograph "
@@ -275,7 +282,8 @@ class Photographs:
             if self.masks[photo]:
                 picture, mask = self.read(photo, rng)
             else:
-                picture = read_rgb(self.pictures[photo])
+                with self.at_hand(self.pictures[photo]) as here:
+                    picture = read_rgb(here)
                 mask = Image.new("L", picture.size, 255)
         except PictureError as error:
             log.warning("No reference: %s", error)
