@@ -77,6 +77,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help="edited: inpainted or recoloured in its place, fitted across the edge of the mask; pasted: an object from "
         "elsewhere, always changed; auto: sees which it is, and leaves alone what seems to fit (default: %(default)s)",
     )
+    parser.add_argument(
+        "--defringe",
+        action="store_true",
+        help="first take the colour of an old background out of the rim of a cut-out, as its mask has it",
+    )
     parser.add_argument("--invert-mask", action="store_true", help="for masks that are black where the foreground is")
     parser.add_argument(
         "--precision",
@@ -147,6 +152,7 @@ def harmonizer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
             blend_grow=args.blend_grow,
             blend_feather=args.blend_feather,
             foreground=args.foreground,
+            defringe=args.defringe,
             **others,
         )
         if picture is not given:

@@ -15,7 +15,7 @@ def light_transfer_of(args: argparse.Namespace) -> Callable[..., Tensor]:
     from ..hdnet import LightTransfer
     from ..hdnet.network.device import choose_device
 
-    if (args.grow, args.blend_grow, args.blend_feather) != (0, 0, 0):
+    if (args.grow, args.blend_grow, args.blend_feather, args.defringe) != (0, 0, 0, False):
         raise ValueError("A guide goes with --feather, not with the other options of the mask; leave them out.")
     device = choose_device(args.device)
 

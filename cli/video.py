@@ -22,6 +22,7 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 CODECS = ("h264", "hevc", "vp9", "prores", "ffv1", "qtrle", "png")
 READ_AHEAD = 4  # frames
 NOT_OF_FILMS = {"grow": 0, "feather": 0, "blend_grow": 0, "blend_feather": 0, "lightness": 1, "colour": 1}
+NOT_OF_FILMS["defringe"] = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -160,6 +160,15 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                         "frames come one by one.",
                     )
                 ),
+                advanced(
+                    io.Boolean.Input(
+                        "defringe",
+                        default=False,
+                        optional=True,
+                        tooltip="Takes the colour of an old background out of the rim of a cut-out, before anything "
+                        "else. The mask must be the one that it was cut out with.",
+                    )
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The harmonized image."),
@@ -213,6 +222,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         objects: str = "images",
         encoding: str = "auto",
         exposure: float | None = None,
+        defringe: bool = False,
     ) -> io.NodeOutput:
         """Returns the harmonized images and the masks as they were used."""
         check_connected(image=image, mask=mask)
@@ -222,7 +232,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         mask = 1 - mask.float() if invert_mask else mask
         check_objects(objects, len(image))
         mask = together(mask) if objects == "together" else mask
-        size = image.shape[1:3]
+        given, size = mask, image.shape[1:3]
         if background is not None:
             check_connected(background=background)
             mask, size = uncut_mask(mask, size, background.shape[1:3]), background.shape[1:3]
@@ -233,7 +243,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         harmonized = harmonize(
             model if model is not None else load_patcher(SHIPPED),
             image,
-            mask,
+            given if defringe else mask,  # the rim is that of the mask as it was cut out with
             background,
             node=cls.hidden.unique_id,
             reference_mask=reference_mask,
@@ -248,6 +258,9 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             objects=objects,
             encoding=encoding,
             exposure=exposure,
+            defringe=defringe,
+            grow=grow if defringe else 0,
+            feather=feather if defringe else 0,
             decided=decisions.__setitem__,
         )
         show_text(cls, summary([decisions[index] for index in sorted(decisions)]))

@@ -92,6 +92,7 @@ class Harmonizer:
         objects: str = "images",
         encoding: str = "auto",
         exposure: float | None = None,
+        defringe: bool = False,
         progress: Callable[[int, int], None] | None = None,
         decided: Callable[[int, Decision], None] | None = None,
     ) -> Tensor:
@@ -131,6 +132,7 @@ class Harmonizer:
                 brighter than 1.5, which sRGB is not, or an exposure is given.
             exposure: Of scene-linear images, in stops: ``2 ** exposure`` times the values is what is judged. None
                 finds it from the background, for each image or for a film.
+            defringe: Takes the old background's colour out of the rim of a cut-out first (:mod:`.defringe`).
             progress: Called with (images done, images in all) after each image; may raise to interrupt.
             decided: Called with an image's index and what was decided about it.
 
@@ -158,6 +160,7 @@ class Harmonizer:
         }
         if is_scene_linear(encoding, exposure, image=image, background=background):
             shape: dict[str, Any] = {"grow": grow, "feather": feather, "objects": objects, "consistency": consistency}
+            shape["defringe"] = defringe
             return harmonize_scene_linear(
                 self, image, mask, background=background, exposure=exposure, **shape, **others
             )
@@ -166,6 +169,7 @@ class Harmonizer:
             together(mask) if objects == "together" else mask,
             background,
             reference_mask,
+            defringed=defringe,
             any_range=self.ceiling > 1,
         )
         check_objects(objects, len(image))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .defringe import defringe
 from .drift import find_drift
 from .masks import fit_mask, shape_mask
 
@@ -29,6 +30,7 @@ class Frames:
         background: ``[N, H, W, 3 or 4]`` or None.
         reference: ``[R, h, w]`` or None.
         cut: ``(H, W)`` of the image before it was put back into the middle of its background; None where it was not.
+        cover: The masks with which the foreground was cut out, if its rim is to be freed of its old background.
     """
 
     image: Tensor
@@ -36,6 +38,7 @@ class Frames:
     background: Tensor | None
     reference: Tensor | None
     cut: tuple[int, int] | None = None
+    cover: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of images that come out: a single image takes every mask and background."""
@@ -68,7 +71,8 @@ class Frames:
     def composite_into(self, out: Tensor, index: int, mask: Tensor) -> bool:
         """Writes the image, or the image over its background, into ``[H, W, channels]``.
 
-        Where the image is that background, inpainted, the shift of its tones is taken back.
+        Where the image is that background, inpainted, the shift of its tones is taken back. Any other foreground is
+        defringed, where that was asked for.
 
         Returns:
             Whether it was such a picture.
@@ -76,6 +80,8 @@ class Frames:
         image = self.image[index % len(self.image)]
         if self.background is None:
             out.copy_(image)
+            if self.cover is not None:
+                defringe(out, self._resized(self.cover, index), pasted=True)
             return False
         background = self.background[index % len(self.background)]
         foreground = image[..., :3].to(out.dtype)
@@ -83,6 +89,9 @@ class Frames:
         if drift is not None:
             shifted = foreground + foreground @ drift[:, :3].T + drift[:, 3]
             foreground = shifted.clamp_(foreground.clamp(max=0), foreground.clamp(min=1))
+        elif self.cover is not None:
+            foreground = foreground.to(out.device, copy=True)
+            defringe(foreground, self._resized(self.cover, index), pasted=False)
         paste(out, foreground, background, mask)
         return drift is not None
 
@@ -113,6 +122,7 @@ def check_frames(
     background: Tensor | None = None,
     reference_mask: Tensor | None = None,
     *,
+    defringed: bool = False,
     any_range: bool = False,
 ) -> Frames:
     """Checks shapes and values and says in one sentence what is wrong.
@@ -150,7 +160,7 @@ def check_frames(
                 len(image),
                 len(batch) - len(image),
             )
-    return Frames(image, mask, background, reference_mask, cut)
+    return Frames(image, mask, background, reference_mask, cut, mask if defringed else None)
 
 
 def shaped(frames: Frames, grow: int, feather: float) -> Frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,6 +51,8 @@ def harmonize_each(
     """
     masks = torch.stack([frames.mask_of(index) for index in range(len(frames.mask))])
     composite = torch.empty(1, *frames.size, frames.channels, device=frames.image.device)
+    if frames.cover is not None:  # a rim between two objects is none
+        frames = replace(frames, cover=together(frames.cover))
     known = frames.composite_into(composite[0], 0, masks.amax(0))
     if known and options.get("foreground", "auto") != "pasted":
         if decided is not None:

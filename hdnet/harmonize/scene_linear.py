@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,10 @@ import torch
 from torch import Tensor
 
 from .consistency import looks_like_film
+from .defringe import defringe as take_fringe
 from .drift import find_drift
-from .inputs import BRIGHTEST, check_frames, paste, shaped
+from .inputs import BRIGHTEST, Frames, check_frames, paste, shaped
+from .masks import fit_mask
 from .objects import check_objects, together
 from .options import check_choice
 
@@ -169,6 +171,7 @@ def harmonize_scene_linear(
     grow: int = 0,
     feather: float = 0,
     objects: str = "images",
+    defringe: bool = False,
     **options: Any,
 ) -> Tensor:
     """Harmonizes a batch of scene-linear images.
@@ -185,6 +188,7 @@ def harmonize_scene_linear(
         grow: As of :class:`.Harmonizer`.
         feather: As of :class:`.Harmonizer`.
         objects: As of :class:`.Harmonizer`.
+        defringe: As of :class:`.Harmonizer`; done in linear light.
         **options: The other options of :class:`.Harmonizer`.
 
     Returns:
@@ -195,6 +199,8 @@ def harmonize_scene_linear(
     """
     frames = check_frames(image, together(mask) if objects == "together" else mask, background, any_range=True)
     check_objects(objects, len(image))
+    if defringe:
+        frames = _defringed(frames, together(frames.mask) if objects == "each" else frames.mask)
     frames = shaped(frames, grow, feather)
     masks: Callable[[int], Tensor] = frames.mask_of
     count = len(frames)
@@ -229,6 +235,16 @@ def harmonize_scene_linear(
     for each, factor, display in zip(light, exposures, changed):
         each.copy_(Rendering.of(each, factor).undone(display))
     return out
+
+
+def _defringed(frames: Frames, mask: Tensor) -> Frames:
+    """The frames without what is left of old backgrounds on the rims of the masks."""
+    images = [frames.image[n % len(frames.image)].float() for n in range(max(len(frames.image), len(mask)))]
+    cleaned = torch.stack(images)
+    for number, picture in enumerate(cleaned):
+        cover = fit_mask(mask[number % len(mask)][None], frames.size)[0].to(picture.device)
+        take_fringe(picture, cover, pasted=frames.background is None)
+    return replace(frames, image=cleaned)
 
 
 def _rendered(images: Tensor, exposures: list[float]) -> Tensor:

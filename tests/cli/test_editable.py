@@ -111,3 +111,15 @@ def test_further_masks_are_further_objects(files, capsys):
         assert np.array_equal(result[outside], before[outside])
         assert (result != before)[other > 0].any() and (result != before)[pixels(files / "mask.png") > 0].any()
     assert not np.array_equal(each, one)
+
+
+def test_the_old_backgrounds_colour_goes_out_of_the_rim(files):
+    from harmonize_composite.hdnet.harmonize.defringe import defringe
+
+    paste = ("--background", files / "b.png", "--foreground", "pasted", "--strength", 0, "--defringe")
+    assert run("image", files / "a.png", files / "mask.png", "-o", files / "out.png", *paste) == 0
+    cut, ground = (read_picture(files / f"{name}.png")[0][0] for name in ("a", "b"))
+    mask = read_picture(files / "mask.png")[0][0, ..., 0]
+    defringe(cut, mask, pasted=False)
+    expected = (cut * mask[..., None] + ground * (1 - mask[..., None])).numpy() * 255
+    assert np.abs(pixels(files / "out.png") - expected).max() <= 0.51

@@ -127,6 +127,7 @@ def test_rare_inputs_are_advanced(definitions):
         "objects",
         "encoding",
         "exposure",
+        "defringe",
     }
 
 

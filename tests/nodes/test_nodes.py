@@ -249,6 +249,20 @@ def test_the_mask_that_comes_out_is_that_of_blending(harmonize):
     assert used.sum() < mask.sum() and torch.equal(result[used == 0], image[used == 0])
 
 
+def test_a_rim_is_defringed_by_the_mask_as_it_was_given(pack, harmonize):
+    from harmonize_composite.hdnet.harmonize.defringe import defringe
+
+    mask = torch.nn.functional.avg_pool2d(square(), 5, 1, 2)
+    image = torch.lerp(torch.full((1, 48, 64, 3), 0.2), torch.tensor([0.8, 0.5, 0.4]), mask[..., None].square())
+    options = {"grow": 2, "feather": 3, "foreground": "pasted"}
+    result, used = harmonize(image, mask, defringe=True, **options)
+    clean = image.clone()
+    defringe(clean[0], mask[0], pasted=True)
+    expected, same = harmonize(clean, mask, **options)
+    assert torch.equal(result, expected) and torch.equal(used, same)
+    assert not torch.equal(result, harmonize(image, mask, **options)[0])
+
+
 # Results that can be edited
 
 
@@ -307,6 +321,7 @@ def test_the_nodes_and_their_inputs_keep_their_ids(pack):
             "objects",
             "encoding",
             "exposure",
+            "defringe",
         ],
         "HDNetCompare": ["before", "after", "layout", "position"],
         "HDNetExample": ["example"],
