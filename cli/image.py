@@ -112,6 +112,7 @@ def harmonize_files(args: argparse.Namespace) -> Iterator[str]:
     """
     from ..files.cube import check_cube
     from ..files.pictures import check_output, check_range, join, read_mask_of, read_picture, save_picture
+    from ..hdnet.harmonize.objects import how_taken
 
     check_output(args.output)
     if args.mask is None and args.guide is None:
@@ -154,17 +155,20 @@ def harmonize_files(args: argparse.Namespace) -> Iterator[str]:
             raise ValueError(f"{args.reference_mask}: this reference mask is black; it must be white somewhere.")
     harmonize = harmonizer_of(args)
     decisions: dict[int, Decision] = {}
+    objects = "together" if args.together else "each" if len(mask) > 1 else "images"
     with named(args.composite):
         result = harmonize(
             picture,
             mask,
             background=background,
             reference_mask=reference,
-            objects="together" if args.together else "each" if len(mask) > 1 else "images",
+            objects=objects,
             decided=decisions.__setitem__,
             **light_options(args, args.composite),
         )
     save_picture(result, args.output, info)
+    if taken := how_taken(objects, len(mask)):
+        print(f"{printable(args.output)}: {taken}")
     for index in sorted(decisions):
         which = f" (object {index + 1})" if len(decisions) > 1 else ""
         yield f"{printable(args.output)}{which}: {decisions[index]}"

@@ -17,6 +17,7 @@ EXAMPLES = {
     "original of inpainted": ("harmonize_demo_original.jpg", None),
     "film": ("harmonize_demo_film.webp", "harmonize_demo_film_mask.webp"),
     "guide": ("harmonize_demo_guide.jpg", None),
+    "two objects": ("harmonize_demo_objects.jpg", "harmonize_demo_objects_mask.webp"),
 }
 
 
@@ -38,7 +39,7 @@ class HDNetExample(io.ComfyNode):
                     default="composite",
                     tooltip="composite: an astronaut pasted in front of a launch pad. inpainted: the same scene as "
                     "it comes out of a VAE, and its original. film: 24 frames with noise and unsteady light. guide: "
-                    "the composite in another light, soft and noisy.",
+                    "the composite in another light, soft and noisy. two objects: two astronauts, each with its mask.",
                 ),
             ],
             outputs=[

@@ -17,7 +17,7 @@ from ..hdnet.harmonize.decision import KINDS, Decision
 from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
 from ..hdnet.harmonize.inputs import check_mask, uncut_mask
 from ..hdnet.harmonize.masks import fit_mask, shape_mask
-from ..hdnet.harmonize.objects import OBJECTS, check_objects, together
+from ..hdnet.harmonize.objects import OBJECTS, check_objects, how_taken, together
 from ..hdnet.harmonize.options import check_choice
 from ..hdnet.harmonize.scene_linear import ENCODINGS
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
@@ -231,6 +231,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
         mask = check_mask(mask)
         mask = 1 - mask.float() if invert_mask else mask
         check_objects(objects, len(image))
+        taken = how_taken(objects, len(mask)) if len(image) == 1 else ""
         mask = together(mask) if objects == "together" else mask
         given, size = mask, image.shape[1:3]
         if background is not None:
@@ -263,7 +264,8 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             feather=feather if defringe else 0,
             decided=decisions.__setitem__,
         )
-        show_text(cls, summary([decisions[index] for index in sorted(decisions)]))
+        said = summary([decisions[index] for index in sorted(decisions)])
+        show_text(cls, f"{taken.capitalize()}.\n{said}" if taken else said)
         mask = shape_mask(mask, blend_grow, blend_feather)
         return io.NodeOutput(as_output(harmonized), as_output(together(mask) if objects == "each" else mask))
 

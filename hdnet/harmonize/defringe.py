@@ -53,7 +53,8 @@ def defringe(picture: Tensor, mask: Tensor, *, pasted: bool) -> None:
     weight = torch.where((cover > 0) & ~firm, weight, 0)
     if weight.any() and firm.any():
         clean = colours - weight * _fitted(colours - expected, weight, WIDTHS * rim_width(cover))
-        clean = clean.clamp(colours.clamp(max=0), colours.clamp(min=1))
+        # beyond 0..1 only as far as the picture itself or what is expected of it
+        clean = clean.clamp(colours.clamp(max=0), torch.maximum(colours, expected).clamp(min=1))
         part.copy_(torch.where(weight > 0, clean, colours).permute(1, 2, 0))
 
 

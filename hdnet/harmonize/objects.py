@@ -14,7 +14,11 @@ from .inputs import Frames, check_mask
 from .masks import shape_mask
 from .options import check_choice
 
-OBJECTS = ("images", "each", "together")
+OBJECTS = {
+    "images": "one result for each of {} masks",
+    "each": "{} objects, each matched by itself",
+    "together": "{} objects, matched as one",
+}
 
 
 def check_objects(objects: str, count: int) -> None:
@@ -22,6 +26,11 @@ def check_objects(objects: str, count: int) -> None:
     check_choice("objects", objects, OBJECTS)
     if objects != "images" and count != 1:
         raise ValueError(f"With objects {objects!r} all masks belong to one image, but there are {count} images.")
+
+
+def how_taken(objects: str, count: int) -> str:
+    """How so many masks of one image were taken, for people; empty where there is one."""
+    return OBJECTS[objects].format(count) if count > 1 else ""
 
 
 def together(mask: Tensor) -> Tensor:

@@ -103,8 +103,10 @@ def test_further_masks_are_further_objects(files, capsys):
         files / "other.png",
     )
     assert run(*common, "-o", files / "each.png") == 0
-    assert "(object 2)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 objects, each matched by itself" in said and "(object 2)" in said
     assert run(*common, "-o", files / "one.png", "--together") == 0
+    assert "2 objects, matched as one" in capsys.readouterr().out
     before, each, one = (pixels(files / f"{name}.png") for name in ("a", "each", "one"))
     outside = (pixels(files / "mask.png") == 0) & (other == 0)
     for result in (each, one):

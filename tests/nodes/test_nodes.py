@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,19 @@ def test_several_objects_of_one_image_give_one_image_and_one_mask(harmonize):
             assert bar.steps[-1] == bar.total
     with pytest.raises(ValueError, match="one image"):
         harmonize(picture(batch=2), masks, objects="each")
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [("images", "One result for each of 2 masks."), ("each", "each matched by itself."), ("together", "as one.")],
+)
+def test_the_node_says_how_several_masks_were_taken(pack, harmonize, monkeypatch, objects, said):
+    shown = []
+    module = sys.modules[pack["HDNetHarmonizeComposite"].__module__]
+    monkeypatch.setattr(module, "show_text", lambda node, text: shown.append(text))
+    harmonize(picture(), torch.cat((square(), square().roll(24, 2))), objects=objects)
+    harmonize(picture(), square(), objects=objects)
+    assert shown[0].splitlines()[0].endswith(said) and said not in shown[1]
 
 
 def test_the_mask_that_comes_out_is_that_of_blending(harmonize):
