@@ -10,6 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from .acting import ActingRule
+from .allocator import keep_freed_memory
 from .config import HDNetConfig
 from .global_dynamics import GlobalDynamics
 from .initialisation import normal_
@@ -102,6 +103,7 @@ class HDNet(nn.Module):
         self.semantic_context = SemanticContext(2 * base, config.semantic_context) if config.semantic_context else None
         self.head = nn.ConvTranspose2d(2 * base, 3, 3, padding=1)
         normal_(self)
+        keep_freed_memory()
         for context in (self.scene_context, self.semantic_context):
             if context is not None:
                 context.start()

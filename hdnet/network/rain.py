@@ -83,7 +83,7 @@ def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...])
     variance = torch.zeros_like(mean)
     # centred first: the square of a mean would drown the variance of a flat region
     for start, end in strips(tokens):
-        centred = at_least_float32(tokens[:, start:end]) - indicators[:, start:end] @ mean
+        centred = torch.baddbmm(at_least_float32(tokens[:, start:end]), indicators[:, start:end], mean, alpha=-1)
         variance = variance + weights[..., start:end] @ (centred * centred)
     return mean, (variance / count + EPSILON).sqrt()
 
