@@ -1,7 +1,7 @@
 """Memory that the network frees and wants again at once.
 
 glibc's malloc gives large blocks back to the system as soon as they are free, and every feature map then costs page
-faults anew: a sixth of the time of a forward pass. Once it has seen a large block freed, it keeps blocks up to that
+faults anew: an eighth of the time of a forward pass. Once it has seen a large block freed, it keeps blocks up to that
 size (mallopt(3), M_MMAP_THRESHOLD, "dynamic").
 """
 
