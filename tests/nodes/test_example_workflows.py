@@ -15,6 +15,7 @@ HEIGHTS = {
     "HDNetExample": 185,
     "HDNetHarmonizeComposite": 725,
     "HDNetTransferLight": 431,
+    "HDNetHarmonizeVideo": 431,
     "HDNetCompare": 223,
     "HDNetForegroundLayer": 167,
     "HDNetSaveLut": 213,
