@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.text import printable
+from ..weights.catalogue import DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="W",
-        default="hdnet-lite",
+        default=DEFAULT,
         help="a name of 'harmonize weights list', a file or hub:owner/repo[/file][@revision] (default: %(default)s)",
     )
     parser.add_argument(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..files.text import printable
+from ..weights.catalogue import DEFAULT
 from .arguments import count, resolution, strength
 
 PROTOCOLS = ("real-background", "composite-background")
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an iHarmony4 folder, whose test lists are used; or photographs with masks (images/ and masks/), of "
         "whose validation split fixed composites are made",
     )
-    parser.add_argument("--weights", default="hdnet-lite", help="name, file or hub:owner/repo (default: %(default)s)")
+    parser.add_argument("--weights", default=DEFAULT, help="name, file or hub:owner/repo (default: %(default)s)")
     parser.add_argument(
         "--size",
         type=_size,

@@ -20,10 +20,10 @@ from ..hdnet.harmonize.masks import fit_mask, shape_mask
 from ..hdnet.harmonize.objects import OBJECTS, check_objects, how_taken, together
 from ..hdnet.harmonize.options import check_choice
 from ..hdnet.harmonize.scene_linear import ENCODINGS
+from ..weights.catalogue import DEFAULT
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
 from .inputs import batch_mode_input, feather_input, part_inputs, strength_input
 from .load_model import HDNetModel, load_patcher
-from .model_folder import SHIPPED
 from .remembering import RememberingHarmonizer
 
 logger = logging.getLogger(__name__)
@@ -242,7 +242,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
             mask = uncut_mask(mask, image.shape[1:3], size)
         decisions: dict[int, Decision] = {}
         harmonized = harmonize(
-            model if model is not None else load_patcher(SHIPPED),
+            model if model is not None else load_patcher(DEFAULT),
             image,
             given if defringe else mask,  # the rim is that of the mask as it was cut out with
             background,

@@ -22,11 +22,11 @@ from ..hdnet.harmonize.film import FilmHarmonizer
 from ..hdnet.harmonize.harmonizer import FOREGROUND
 from ..hdnet.harmonize.inputs import check_mask
 from ..hdnet.harmonize.options import check_choice
+from ..weights.catalogue import DEFAULT
 from .compat import advanced, as_output, show_text, supported
 from .harmonize_composite import BYTES_PER_PIXEL, RESOLUTIONS
 from .inputs import strength_input
 from .load_model import HDNetModel, load_patcher
-from .model_folder import SHIPPED
 from .videos import alpha_of, open_video, temporary_path, video_like
 
 READ_AHEAD = 4  # frames
@@ -154,7 +154,7 @@ class HDNetHarmonizeVideo(io.ComfyNode):
             mask = alpha_of(video)
             if mask is None:
                 raise ValueError("Connect a mask: a video from Create Video has no alpha channel.")
-        network = _loaded(model if model is not None else load_patcher(SHIPPED), resolution, film)
+        network = _loaded(model if model is not None else load_patcher(DEFAULT), resolution, film)
         harmonizer = FilmHarmonizer(Harmonizer(network), resolution, strength, foreground)
 
         def frames_of(film: Film | Clip, aside: Any = None) -> Iterator[Any]:

@@ -8,8 +8,9 @@ from comfy_api.latest import io
 
 from ..hdnet.network.precision import PRECISIONS, choose_dtype
 from ..weights import load_network
+from ..weights.catalogue import DEFAULT
 from .compat import advanced, patched, supported
-from .model_folder import SHIPPED, choices, download_folder, find_file, resolve
+from .model_folder import choices, download_folder, find_file, resolve
 
 HDNetModel = io.Custom("HDNET_MODEL")
 
@@ -36,9 +37,9 @@ class HDNetLoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "model_name",
                     options=choices(),
-                    default=SHIPPED,
-                    tooltip="Weights in models/hdnet (extra_model_paths.yaml counts), or hdnet-lite, which comes with "
-                    "the pack.",
+                    default=DEFAULT,
+                    tooltip="Weights in models/hdnet (extra_model_paths.yaml counts), or those that come with the "
+                    f"pack: {DEFAULT}, or the smaller hdnet-lite.",
                 ),
                 io.String.Input(
                     "hub",

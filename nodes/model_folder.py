@@ -4,9 +4,11 @@ import os
 
 import folder_paths
 
+from ..weights.catalogue import CATALOGUE, DEFAULT
+
 KEY = "hdnet"
 EXTENSIONS = {".safetensors"}
-SHIPPED = "hdnet-lite"
+SHIPPED = [DEFAULT, *(name for name in CATALOGUE if name != DEFAULT)]
 
 
 def register_model_folder() -> None:
@@ -19,7 +21,7 @@ def register_model_folder() -> None:
 
 def choices() -> list[str]:
     """The user's files, then the weights that come with the pack."""
-    return [*folder_paths.get_filename_list(KEY), SHIPPED]
+    return [*folder_paths.get_filename_list(KEY), *SHIPPED]
 
 
 def find_file(name: str) -> str | None:
@@ -33,7 +35,7 @@ def resolve(name: str) -> str:
     Raises:
         ValueError: It is no choice; older cores do not check, and a prompt must not name just any file.
     """
-    if name != SHIPPED and name not in choices():
+    if name not in choices():
         raise ValueError(f"There are no weights {name!r} in models/{KEY}; there are: {', '.join(choices())}.")
     return find_file(name) or name
 

@@ -41,6 +41,7 @@ class Entry:
         return FOLDER / self.file
 
 
+DEFAULT = "hdnet-lite-semantic"
 PAPER = "Chen et al., Hierarchical Dynamic Image Harmonization, ACM MM 2023"
 CATALOGUE = {
     entry.name: entry
@@ -56,12 +57,12 @@ CATALOGUE = {
             resolution=256,
         ),
         Entry(
-            name="hdnet-lite-scene",
-            file="hdnet_lite_scene.safetensors",
-            size=2998124,
-            sha256="9c4d290c4609dec7688e72e619426834360b8b28470f4d498033b3a491eee82a",
+            name="hdnet-lite-semantic",
+            file="hdnet_lite_semantic.safetensors",
+            size=8149798,
+            sha256="be4dffdce64505e4c3242320e70cae6ffe0954bab6c33f736bb3d756c6318c4d",
             architecture="hdnet-lite",
-            licence="MIT",
+            licence="MIT AND Apache-2.0",
             paper=PAPER,
             resolution=256,
         ),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.atomic import sha256_of
-from .catalogue import CATALOGUE, find
+from .catalogue import CATALOGUE, DEFAULT, find
 from .errors import WeightsError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load_network(
-    source: str | Path = "hdnet-lite",
+    source: str | Path = DEFAULT,
     *,
     device: str = "cpu",
     folder: str | Path | None = None,

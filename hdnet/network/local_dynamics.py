@@ -55,7 +55,8 @@ class LocalDynamics(nn.Module):
     def _fits_at_once(self, tokens: Tensor) -> bool:
         """Whether all similarities of a batch are computed in one product: off the processor, where it is small."""
         plain = self.mode == "paper" and self.neighbours == 1 and self.similarity == "cosine"
-        return plain and tokens.device.type != "cpu" and len(tokens) * tokens.shape[1] ** 2 <= LARGEST_PRODUCT
+        largest = LARGEST_PRODUCT * (4 if torch.is_grad_enabled() else 1)  # training keeps far more for its gradients
+        return plain and tokens.device.type != "cpu" and len(tokens) * tokens.shape[1] ** 2 <= largest
 
     def _rebuild_batch(self, tokens: Tensor, regions: Regions) -> Tensor:
         """All pictures of ``[B, N, C]`` together, K = 1: more products than need be, but nothing waits for a device."""

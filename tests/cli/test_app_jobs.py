@@ -63,7 +63,7 @@ OPTIONS = [
     {"foreground": "pasted", "strength": 1.5},
     {"foreground": "pasted", "lightness": 0.0, "colour": 0.35, "resolution": "native"},
     {"foreground": "pasted", "grow": -3, "feather": 2, "blend_grow": 4, "blend_feather": 5.0},
-    {"invert_mask": True, "weights": "hdnet-lite-scene", "lut_size": 65, "device": "cpu", "precision": "float32"},
+    {"invert_mask": True, "weights": "hdnet-lite", "lut_size": 65, "device": "cpu", "precision": "float32"},
 ]
 
 

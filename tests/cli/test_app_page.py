@@ -191,10 +191,10 @@ def test_a_mask_file_and_options_give_the_bytes_of_the_command_line(page, files,
     page.get_by_text("More options").click()
     page.locator("#colour input[type=number]").fill("0.5")
     page.locator("#grow input[type=number]").fill("-4")
-    choose(page, "hdnet-lite-scene")
+    choose(page, "hdnet-lite")
     choose(page, "native")
     harmonized(page)
-    options = "--foreground pasted --strength 1.5 --colour 0.5 --grow -4 --weights hdnet-lite-scene --resolution native"
+    options = "--foreground pasted --strength 1.5 --colour 0.5 --grow -4 --weights hdnet-lite --resolution native"
     given = (files / "photo.png", files / "mask.png", "-o", tmp_path / "out.png", "--lut", tmp_path / "out.cube")
     assert run("image", *given, "--precision", "float32", *options.split()) == 0
     assert download(page, "Picture", tmp_path).read_bytes() == (tmp_path / "out.png").read_bytes()

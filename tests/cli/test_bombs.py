@@ -38,7 +38,7 @@ def test_the_limit_is_stated_in_the_help(capsys, command):
 
 
 def test_tensors_that_repeat_one_value_for_ever_are_refused(tmp_path):
-    write_published(load_network(), tmp_path / "small.pth")
+    write_published(load_network("hdnet-lite"), tmp_path / "small.pth")
     state = torch.load(tmp_path / "small.pth", weights_only=True)
     state["model_layer0.weight"] = torch.zeros(1).expand(300_000, 4, 40_000, 4)  # 768 GB that store 4 bytes
     torch.save(state, tmp_path / "bomb.pth")

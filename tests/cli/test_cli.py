@@ -104,7 +104,7 @@ def test_the_same_command_twice_writes_the_same_file(files):
 
 
 def test_own_weights_are_used(files):
-    run("weights", "package", "hdnet-lite", files / "repo")
+    run("weights", "package", "hdnet-lite-semantic", files / "repo")
     common = ("image", files / "composite.png", files / "mask.png", "--resolution", 64)
     assert run(*common, "-o", files / "a.png") == 0
     assert run(*common, "-o", files / "b.png", "--weights", files / "repo" / "model.safetensors") == 0

@@ -96,7 +96,7 @@ def film_of_two_shots(folder):
 
 def test_an_anchors_change_holds_for_its_whole_shot_and_no_other(tmp_path):
     film_of_two_shots(tmp_path)
-    given = ("film.mkv", "mask.mkv", "--codec", "ffv1", "--foreground", "pasted", "-o")
+    given = ("film.mkv", "mask.mkv", "--codec", "ffv1", "--foreground", "pasted", "--weights", "hdnet-lite", "-o")
     for name, anchor in {
         "none.mkv": (),
         "early.mkv": ("--anchor", "0"),

@@ -30,7 +30,7 @@ def test_the_page_of_the_command_line_has_every_command_and_sub_command(command_
 
 def test_an_option_is_shown_with_its_meaning_and_default(command_line):
     row = next(line for line in command_line.splitlines() if line.startswith("| <code>--weights W</code> |"))
-    assert "(default: hdnet-lite)" in row
+    assert "(default: hdnet-lite-semantic)" in row
     assert "| <code>--resolution N&#124;native</code> |" in command_line
     assert "%(" not in command_line
 

@@ -29,7 +29,7 @@ def test_what_is_counted():
     assert not waits(lambda: torch.where(tensor > 1, tensor, 0).sum() + tensor[torch.tensor([1])])
 
 
-@pytest.mark.parametrize("preset", ["hdnet", "hdnet-lite", "hdnet-lite-scene"])
+@pytest.mark.parametrize("preset", ["hdnet", "hdnet-lite", "hdnet-lite-semantic"])
 @pytest.mark.parametrize("reference", [False, True])
 @torch.no_grad()
 def test_the_network_waits_as_often_for_five_pictures_as_for_one(preset, reference):

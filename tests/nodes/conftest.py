@@ -26,6 +26,6 @@ def harmonize(pack):
 @pytest.fixture
 def on_a_gpu(pack):
     """The shipped model, whose patcher says that it is on no CPU, so that images go through in batches."""
-    (model,) = pack["HDNetLoadModel"].execute("hdnet-lite", precision="float32")
+    (model,) = pack["HDNetLoadModel"].execute("hdnet-lite-semantic", precision="float32")
     model.load_device = torch.device("meta")
     return model

@@ -188,7 +188,9 @@ def test_the_saved_picture_is_that_of_the_library(server):
     composite, mask = demo("harmonize_demo_composite.png"), demo("harmonize_demo_mask.png", "L")
     image = torch.from_numpy(composite)[None].float() / 255
     expected = Harmonizer(load_network())(image, torch.from_numpy(mask)[None].float() / 255)
-    model = {"4": {"class_type": "HDNetLoadModel", "inputs": {"model_name": "hdnet-lite", "precision": "float32"}}}
+    model = {
+        "4": {"class_type": "HDNetLoadModel", "inputs": {"model_name": "hdnet-lite-semantic", "precision": "float32"}}
+    }
     (picture,) = saved(server, server.run(prompt(extra=model, model=["4", 0])))
     assert np.abs(picture - expected[0].numpy() * 255).max() <= 1.5  # rounding, and another torch
     assert (picture[mask == 0] == composite[mask == 0]).all()
@@ -223,7 +225,7 @@ def test_values_above_1_are_light_and_stay(server, exposure):
     result = np.load(server.base / "output" / f"light {exposure}.npy")
     assert np.array_equal(result[:, mask == 0], light[:, mask == 0])
     assert result[:, mask > 0].max() > 2
-    expected = Harmonizer(load_network(precision="float32"))(
+    expected = Harmonizer(load_network("hdnet-lite", precision="float32"))(
         torch.from_numpy(light), torch.from_numpy(mask)[None].float() / 255, foreground="pasted", exposure=exposure
     )
     np.testing.assert_allclose(result, expected, rtol=0.02, atol=0.01)  # another torch
@@ -289,7 +291,9 @@ def test_only_what_changed_runs_again(server):
 
 
 def test_a_model_that_would_not_show_is_not_loaded(server):
-    extra = {"4": {"class_type": "HDNetLoadModel", "inputs": {"model_name": "hdnet-lite", "hub": "nobody/nothing"}}}
+    extra = {
+        "4": {"class_type": "HDNetLoadModel", "inputs": {"model_name": "hdnet-lite-semantic", "hub": "nobody/nothing"}}
+    }
     result = server.run(prompt(extra=extra, model=["4", 0], strength=0.0))
     assert result["error"] is None
     assert (saved(server, result)[0] == demo("harmonize_demo_composite.png")).all()
@@ -301,12 +305,12 @@ def test_a_model_that_would_not_show_is_not_loaded(server):
 
 def test_models_in_other_folders_are_listed(definitions):
     _, options = definitions["HDNetLoadModel"]["input"]["required"]["model_name"]
-    assert options["options"] == ["mine.safetensors", "hdnet-lite"]
+    assert options["options"] == ["mine.safetensors", "hdnet-lite-semantic", "hdnet-lite"]
 
 
 def test_a_model_from_the_hub_is_downloaded_once(server, the_hub):
     def use(strength):
-        source = {"model_name": "hdnet-lite", "hub": "harmonize-composite/hdnet-lite"}
+        source = {"model_name": "hdnet-lite-semantic", "hub": "harmonize-composite/hdnet-lite"}
         return server.run(
             prompt(extra={"4": {"class_type": "HDNetLoadModel", "inputs": source}}, model=["4", 0], strength=strength)
         )
@@ -323,7 +327,7 @@ def test_a_model_from_the_hub_is_downloaded_once(server, the_hub):
 
 
 def test_a_repository_that_is_not_there_is_named(server):
-    hub = {"model_name": "hdnet-lite", "hub": "nobody/nothing/some.safetensors@v1"}
+    hub = {"model_name": "hdnet-lite-semantic", "hub": "nobody/nothing/some.safetensors@v1"}
     result = server.run(prompt(extra={"4": {"class_type": "HDNetLoadModel", "inputs": hub}}, model=["4", 0]))
     for word in ("nobody/nothing", "some.safetensors", "no such repository", "v1"):
         assert word in result["error"]
@@ -332,7 +336,7 @@ def test_a_repository_that_is_not_there_is_named(server):
 @pytest.mark.parametrize("precision", ["auto", "float16", "bfloat16"])
 def test_every_precision_gives_nearly_the_same(server, precision):
     def use(kind):
-        inputs = {"model_name": "hdnet-lite", "precision": kind}
+        inputs = {"model_name": "hdnet-lite-semantic", "precision": kind}
         extra = {"4": {"class_type": "HDNetLoadModel", "inputs": inputs}}
         return saved(server, server.run(prompt(extra=extra, model=["4", 0])))
 

@@ -34,7 +34,7 @@ def graph(**changes):
     """
     nodes = {
         "example": ("HDNetExample", {"example": "composite"}),
-        "model": ("HDNetLoadModel", {"model_name": "hdnet-lite"}),
+        "model": ("HDNetLoadModel", {"model_name": "hdnet-lite-semantic"}),
         "harmonize": (
             "HDNetHarmonizeComposite",
             {
@@ -78,7 +78,10 @@ def test_many_images_take_no_more_and_more_memory(server):
 
 VALUES = {  # of each input those that are right, and those that are wrong or may be
     "example__example": (["composite", "inpainted"], ["original of inpainted", "nothing", 3, None, ["model", 0]]),
-    "model__model_name": (["hdnet-lite"], ["missing.safetensors", "../x.safetensors", "", 7, None]),
+    "model__model_name": (
+        ["hdnet-lite-semantic", "hdnet-lite"],
+        ["missing.safetensors", "../x.safetensors", "", 7, None],
+    ),
     "model__hub": ([""], ["nobody/nothing", "no address", "a/b/c.pth", "hub:x/y@z", 5, "\x00", "模型/文件"]),
     "model__precision": (["auto", "float32", "bfloat16", "float16"], ["int4", None]),
     "plain__width": ([2, 31, 300, 1500], [1, 0, 1e9]),

@@ -102,7 +102,7 @@ def test_what_the_network_sees_anew_is_judged_anew(harmonize, pack, monkeypatch,
         harmonize(image, mask, **options)
         options["resolution"] = "512"
     elif change == "model":
-        (options["model"],) = pack["HDNetLoadModel"].execute("hdnet-lite", precision="float16")
+        (options["model"],) = pack["HDNetLoadModel"].execute("hdnet-lite-semantic", precision="float16")
     else:
         image *= 0.9
     sizes = failing_above(pack, monkeypatch, 99, None)
@@ -129,7 +129,7 @@ def test_what_the_network_said_goes_with_its_image_and_stays_within_bounds(harmo
 
 
 def test_nothing_is_left_on_the_network(harmonize, pack):
-    (model,) = pack["HDNetLoadModel"].execute("hdnet-lite")
+    (model,) = pack["HDNetLoadModel"].execute("hdnet-lite-semantic")
     harmonize(picture(), square(), model=model)
     assert not model.model._forward_pre_hooks
 

@@ -19,7 +19,8 @@ def test_models_come_from_the_users_folders_and_from_the_pack(pack, tmp_path):
         shutil.copy(ROOT / "weights" / "hdnet_lite.safetensors", tmp_path / "mine.safetensors")
         (tmp_path / "README.md").write_text("no weights")
         options = next(each for each in loader.define_schema().inputs if each.id == "model_name").options
-        assert options["options"] == ["mine.safetensors", "hdnet-lite"] and options["default"] == "hdnet-lite"
+        assert options["options"] == ["mine.safetensors", "hdnet-lite-semantic", "hdnet-lite"]
+        assert options["default"] == "hdnet-lite-semantic"
         (mine,), (shipped,) = loader.execute("mine.safetensors"), loader.execute("hdnet-lite")
         for ours, theirs in zip(mine.model.parameters(), shipped.model.parameters()):
             assert torch.equal(ours, theirs)
@@ -40,7 +41,7 @@ def test_a_model_that_is_not_listed_is_refused(pack, name):
 @pytest.mark.parametrize("hub", ["owner", "owner/repo/model.pth", "owner/repo@", "a b/c"])
 def test_a_hub_address_that_is_none_is_refused(pack, hub):
     with pytest.raises(ValueError, match="Hub|hub"):
-        pack["HDNetLoadModel"].execute("hdnet-lite", hub=hub)
+        pack["HDNetLoadModel"].execute("hdnet-lite-semantic", hub=hub)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_hub_address_that_is_none_is_refused(pack, hub):
     [("float32", torch.float32), ("float16", torch.float16), ("bfloat16", torch.bfloat16)],
 )
 def test_the_precision_is_that_of_the_network(pack, harmonize, precision, dtype):
-    (model,) = pack["HDNetLoadModel"].execute("hdnet-lite", precision=precision)
+    (model,) = pack["HDNetLoadModel"].execute("hdnet-lite-semantic", precision=precision)
     assert {each.dtype for each in model.model.parameters()} == {dtype}
     image, mask = picture(), square()
     expected, _ = harmonize(image, mask)
@@ -57,7 +58,7 @@ def test_the_precision_is_that_of_the_network(pack, harmonize, precision, dtype)
 
 def test_an_unknown_precision_is_refused(pack):
     with pytest.raises(ValueError, match="precision"):
-        pack["HDNetLoadModel"].execute("hdnet-lite", precision="int8")
+        pack["HDNetLoadModel"].execute("hdnet-lite-semantic", precision="int8")
 
 
 def test_a_user_who_names_the_folder_keeps_it(pack):

@@ -84,8 +84,8 @@ def test_memory_and_file_agree(run, tmp_path):
     film = comfyui_stand_in.VideoFromFile(str(tmp_path / "film.mkv"))
     in_memory = run(clip(), mask=a_mask()).get_components().images[3].numpy() * 255
     in_file = read_rgb(run(film, mask=a_mask(), crf=0).file)[3]
-    shift = (in_memory - cast())[MASK].mean(0) - (in_file.astype(float) - read_rgb(film.file)[3])[MASK].mean(0)
-    assert np.abs(shift).max() < 1.5
+    one, other = (in_memory - cast())[MASK].mean(0), (in_file.astype(float) - read_rgb(film.file)[3])[MASK].mean(0)
+    assert np.abs(one - other).max() < 1 + 0.2 * np.abs(one).max()  # 8-bit YUV is judged a little differently
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])

@@ -316,7 +316,12 @@ def parsed(*arguments):
 
 def test_the_command_has_the_defaults_of_the_paper():
     args = parsed("ROOT")
-    assert (args.weights, args.size, args.protocol, args.baselines) == ("hdnet-lite", 256, "real-background", False)
+    assert (args.weights, args.size, args.protocol, args.baselines) == (
+        "hdnet-lite-semantic",
+        256,
+        "real-background",
+        False,
+    )
     assert parsed("ROOT", "--size", "full").size == "full"
     assert parsed("ROOT", "--size", "2048").size == 2048
 

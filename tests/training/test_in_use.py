@@ -159,6 +159,13 @@ def test_the_fitted_rule_leaves_alone_what_is_made_worse_and_does_enough_of_the_
     assert rule.factor(40) < 0.1 and rule.factor(200) > 1.2  # 300 / 200 would be the best
 
 
+def test_the_fitted_rule_keeps_its_hands_off_harmonious_pictures():
+    good = [scored(1000.0, 300.0 + 40 * number, 500.0) for number in range(20)]
+    # 500 / 680 makes the most of these pictures; half of it loses little here and spares much there
+    assert fit_rule([good]).factor(700) == pytest.approx(0.7)
+    assert fit_rule([good], idle=[700.0] * 10).factor(700) == pytest.approx(0.5)
+
+
 def test_speckle_counts_dots_and_no_constant_offset():
     rng = np.random.default_rng(0)
     before = gaussian_filter(rng.uniform(60, 180, (64, 64, 3)), (3, 3, 0)).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -12,16 +12,37 @@ from ...hdnet import Harmonizer
 from ...hdnet.network.acting import ActingRule
 from ...weights import load_network, read_metadata, save_network
 from ..data.photos import Photographs
-from .evaluate import Score, by_network, evaluate
+from .cases import already_harmonious
+from .evaluate import Case, Harmonize, Score, by_network, evaluate
 from .in_use import cases_in_use
 from .report import NETWORK
 
 KINDS = ("camera", "pasted")
-LOWEST = (0, 5, 10, 20, 30, 45, 60, 80, 100, 130, 170, 220, 300)  # mean squared proposed change, 0..255
+LOWEST = (
+    0,
+    5,
+    10,
+    20,
+    30,
+    45,
+    60,
+    80,
+    100,
+    130,
+    170,
+    220,
+    300,
+    400,
+    550,
+    750,
+    1000,
+    1400,
+)  # mean squared proposed change, 0..255
 RATIOS = (1.0, 1.5, 2.0, 3.0, 5.0)  # of the ramp's end to its beginning
-STRENGTHS = tuple(np.arange(0.8, 3.01, 0.1).round(1))
+STRENGTHS = tuple(np.arange(0.5, 3.01, 0.1).round(1))
 MOST_WORSE = 0.12  # share of the pictures that may be made worse; below the promise of 0.15, for other pictures differ
 COST = 3.0  # of each share beyond, in shares of the error
+COST_OF_CHANGE = 1e-3  # of a mean square of 1, 0..255, on harmonious pictures
 
 
 def calibrate(
@@ -42,25 +63,40 @@ def calibrate(
     network.acting = None
     source = Photographs(photographs, "choose")
     method = by_network(Harmonizer(network), 256, foreground="pasted")
-    groups = [
-        evaluate(cases_in_use(source, kind, count), {NETWORK: method}, "composite-background", progress=progress)[0]
-        for kind in KINDS
-    ]
-    rule = fit_rule(groups)
+    groups = [_scores(cases_in_use(source, kind, count), method, progress) for kind in KINDS]
+    harmonious = [already_harmonious(case) for case in cases_in_use(source, KINDS[0], count)]
+    idle = [score.metrics[NETWORK].fmse for score in _scores(harmonious, method, progress)]
+    rule = fit_rule(groups, idle)
     said = ", ".join(f"{kind} {_describe(group, rule)}" for kind, group in zip(KINDS, groups))
+    said += f", harmonious pictures changed by fMSE {_change(idle, rule):.0f}"
     save_network(network, weights, read_metadata(weights) | {"acting": str(rule)})
     return rule, said
 
 
-def fit_rule(groups: list[list[Score]]) -> ActingRule:
-    """The rule that leaves the least error, the groups counting alike, where few pictures are made worse."""
+def _scores(cases: list[Case], method: Harmonize, progress: Callable[[Iterable], Iterable]) -> list[Score]:
+    return evaluate(cases, {NETWORK: method}, "composite-background", progress=progress)[0]
+
+
+def fit_rule(groups: list[list[Score]], idle: Sequence[float] = ()) -> ActingRule:
+    """The rule that leaves the least error where few pictures are made worse and harmonious ones hardly changed.
+
+    Args:
+        groups: Composites of each kind; the kinds count alike.
+        idle: What would be changed on harmonious pictures, each a mean square on the scale 0..255.
+    """
 
     def cost(rule: ActingRule) -> float:
         changes, worse = zip(*(_outcome(group, rule) for group in groups))
-        return float(np.mean(changes) + COST * max(0.0, np.mean(worse) - MOST_WORSE))
+        harm = COST * max(0.0, np.mean(worse) - MOST_WORSE) + COST_OF_CHANGE * _change(idle, rule)
+        return float(np.mean(changes) + harm)
 
     rules = (ActingRule(low, low * ratio, strength) for low, ratio, strength in product(LOWEST, RATIOS, STRENGTHS))
     return min(rules, key=cost)
+
+
+def _change(proposed: Sequence[float], rule: ActingRule) -> float:
+    """Mean square of what is changed, where so much is proposed."""
+    return float(np.mean([rule.factor(each) ** 2 * each for each in proposed])) if len(proposed) else 0.0
 
 
 def _outcome(scores: list[Score], rule: ActingRule) -> tuple[float, float]:
