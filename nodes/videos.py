@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from fractions import Fraction
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,9 @@ def alpha_of(video: Any) -> torch.Tensor | None:
 
 def video_like(video: Any, images: torch.Tensor) -> Any:
     """The same VIDEO, whose frames are in memory, with other frames."""
-    # newer cores remember with how many bits, and in which colour space, it is to be saved
-    kept = {
-        name: getattr(video, f"get_{name}")() for name in ("bit_depth", "color_space") if hasattr(video, f"get_{name}")
-    }
+    # newer cores remember with how many bits, and perhaps in which colour space, it is to be saved
+    known = signature(InputImpl.VideoFromComponents).parameters
+    kept = {name: getattr(video, f"get_{name}")() for name in ("bit_depth", "color_space") if name in known}
     return InputImpl.VideoFromComponents(dataclasses.replace(video.get_components(), images=images), **kept)
 
 

@@ -418,7 +418,11 @@ def test_a_video_file_is_harmonized_and_saved_with_its_sound(server, tmp_path):
         {
             "1": {"class_type": "LoadVideo", "inputs": {"file": "film.mkv"}},
             "2": {"class_type": "LoadVideo", "inputs": {"file": "masks.mkv"}},
-            "3": {"class_type": "HDNetHarmonizeVideo", "inputs": {**inputs, "foreground": "pasted", "anchor": "1"}},
+            "3": {
+                "class_type": "HDNetHarmonizeVideo",
+                "inputs": {**inputs, "foreground": "pasted", "anchor": "1", "model": ["5", 0]},
+            },
+            "5": {"class_type": "HDNetLoadModel", "inputs": {"model_name": "hdnet-lite"}},
             "4": {
                 "class_type": "SaveVideo",
                 "inputs": {"video": ["3", 0], "filename_prefix": "film", "format": "auto", "codec": "auto"},
