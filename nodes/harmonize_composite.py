@@ -14,7 +14,7 @@ from comfy_api.latest import io
 
 from ..hdnet import Harmonizer
 from ..hdnet.harmonize.decision import KINDS, Decision
-from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
+from ..hdnet.harmonize.harmonizer import CONSISTENCY
 from ..hdnet.harmonize.inputs import check_mask, uncut_mask
 from ..hdnet.harmonize.masks import fit_mask, shape_mask
 from ..hdnet.harmonize.objects import OBJECTS, check_objects, how_taken, together
@@ -22,15 +22,23 @@ from ..hdnet.harmonize.options import check_choice
 from ..hdnet.harmonize.scene_linear import ENCODINGS
 from ..weights.catalogue import DEFAULT
 from .compat import advanced, as_output, check_connected, is_out_of_memory, show_text, supported
-from .inputs import batch_mode_input, feather_input, part_inputs, strength_input
-from .load_model import HDNetModel, load_patcher
+from .inputs import (
+    RESOLUTIONS,
+    batch_mode_input,
+    feather_input,
+    foreground_input,
+    invert_mask_input,
+    model_input,
+    part_inputs,
+    resolution_input,
+    strength_input,
+)
+from .load_model import judged_pixels, load_onto_device, load_patcher
 from .remembering import RememberingHarmonizer
 
 logger = logging.getLogger(__name__)
 
 LAZY = ("model", "reference_mask")
-RESOLUTIONS = ("256", "512", "1024", "native")
-BYTES_PER_PIXEL = 800  # of activations, float32, for each base channel 8; a CPU needs half of it
 
 
 class HDNetHarmonizeComposite(io.ComfyNode):
@@ -55,12 +63,7 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     "of a cut-out, which is its background; paint a mask in the MaskEditor, or connect the one of "
                     "inpainting.",
                 ),
-                HDNetModel.Input(
-                    "model",
-                    optional=True,
-                    lazy=True,
-                    tooltip="From Load Harmonize Model. Nothing connected: the weights that come with the pack.",
-                ),
+                model_input(lazy=True),
                 io.Image.Input(
                     "background",
                     optional=True,
@@ -75,27 +78,11 @@ class HDNetHarmonizeComposite(io.ComfyNode):
                     tooltip="White is the part of the background to match. Nothing connected: all of it.",
                 ),
                 strength_input(),
-                io.Combo.Input(
-                    "resolution",
-                    options=list(RESOLUTIONS),
-                    default="256",
-                    tooltip="The size at which colours are judged, about N×N pixels; the result always has full "
-                    "detail. 256 is what the weights were trained for. native runs the network on every pixel.",
-                ),
-                io.Boolean.Input(
-                    "invert_mask", default=False, tooltip="For masks that mark the background instead of the object."
-                ),
+                resolution_input(),
+                invert_mask_input(),
                 feather_input(optional=True),
                 batch_mode_input(optional=True),
-                io.Combo.Input(
-                    "foreground",
-                    options=list(FOREGROUND),
-                    default="auto",
-                    optional=True,
-                    tooltip="auto: looks at the edge of the mask, and leaves alone what seems to fit. edited: the "
-                    "region was inpainted or recoloured in its place; its colours are fitted across the edge. pasted: "
-                    "an object from elsewhere; always changed.",
-                ),
+                foreground_input(optional=True),
                 *part_inputs(),
                 advanced(
                     io.Int.Input(
@@ -298,17 +285,13 @@ def harmonize(
     Returns:
         float32 ``[B, H, W, 3 or 4]`` on the image's device.
     """
-    management = comfy.model_management
     count = len(image) if len(image) > 1 else max(len(each) for each in (mask, background) if each is not None)
-    pixels = image.shape[1] * image.shape[2]
-    if options["resolution"] != "native":
-        pixels = min(pixels, int(options["resolution"]) ** 2)
+    pixels = judged_pixels(image.shape[1], image.shape[2], options["resolution"])
     batch = max(1, Harmonizer(patcher.model).batch_pixels // pixels)
     if patcher.load_device.type == "cpu":
         batch = 1  # no faster with more, and sooner interrupted
     while True:
-        needed = BYTES_PER_PIXEL * pixels * min(batch, count) * patcher.model.config.base_channels // 8
-        management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
+        load_onto_device(patcher, pixels * min(batch, count))
         try:
             with reporting(patcher.model, count) as report:
                 harmonizer = RememberingHarmonizer(patcher.model, batch * pixels, image, node)
@@ -321,7 +304,7 @@ def harmonize(
                     f"The memory does not suffice for one image of {image.shape[2]}×{image.shape[1]} pixels at "
                     f"resolution {options['resolution']}; choose a lower resolution or a smaller image."
                 ) from error
-        management.soft_empty_cache()
+        comfy.model_management.soft_empty_cache()
         batch = max(1, min(batch, count) // 2)
         logger.warning("Harmonize Composite: out of memory, trying again with %d image(s) at a time.", batch)
 

@@ -19,14 +19,12 @@ from ..files.video_output import write_film
 from ..hdnet import Harmonizer
 from ..hdnet.harmonize.anchors import Anchor
 from ..hdnet.harmonize.film import FilmHarmonizer
-from ..hdnet.harmonize.harmonizer import FOREGROUND
 from ..hdnet.harmonize.inputs import check_mask
 from ..hdnet.harmonize.options import check_choice
 from ..weights.catalogue import DEFAULT
 from .compat import advanced, as_output, show_text, supported
-from .harmonize_composite import BYTES_PER_PIXEL, RESOLUTIONS
-from .inputs import strength_input
-from .load_model import HDNetModel, load_patcher
+from .inputs import RESOLUTIONS, foreground_input, invert_mask_input, model_input, resolution_input, strength_input
+from .load_model import judged_pixels, load_onto_device, load_patcher
 from .videos import alpha_of, open_video, temporary_path, video_like
 
 READ_AHEAD = 4  # frames
@@ -60,11 +58,7 @@ class HDNetHarmonizeVideo(io.ComfyNode):
                     tooltip="A video of masks instead, white or opaque where the foreground is. It is matched by time, "
                     "so its frame rate may differ. Neither connected: the alpha channel of the video.",
                 ),
-                HDNetModel.Input(
-                    "model",
-                    optional=True,
-                    tooltip="From Load Harmonize Model. Nothing connected: the weights that come with the pack.",
-                ),
+                model_input(),
                 io.Video.Input(
                     "background",
                     optional=True,
@@ -72,24 +66,9 @@ class HDNetHarmonizeVideo(io.ComfyNode):
                     "After inpainting, the original: the shift of tones seen outside the mask is taken back inside.",
                 ),
                 strength_input(),
-                io.Combo.Input(
-                    "resolution",
-                    options=list(RESOLUTIONS),
-                    default="256",
-                    tooltip="The size at which colours are judged, about N×N pixels; the result always has full "
-                    "detail. 256 is what the weights were trained for.",
-                ),
-                io.Boolean.Input(
-                    "invert_mask", default=False, tooltip="For masks that mark the background instead of the object."
-                ),
-                io.Combo.Input(
-                    "foreground",
-                    options=list(FOREGROUND),
-                    default="auto",
-                    tooltip="auto: looks at the edge of the mask, and leaves alone what seems to fit. edited: the "
-                    "region was inpainted or recoloured in its place; its colours are fitted across the edge. pasted: "
-                    "an object from elsewhere; always changed.",
-                ),
+                resolution_input(),
+                invert_mask_input(),
+                foreground_input(),
                 advanced(
                     io.String.Input(
                         "anchor",
@@ -154,8 +133,9 @@ class HDNetHarmonizeVideo(io.ComfyNode):
             mask = alpha_of(video)
             if mask is None:
                 raise ValueError("Connect a mask: a video from Create Video has no alpha channel.")
-        network = _loaded(model if model is not None else load_patcher(DEFAULT), resolution, film)
-        harmonizer = FilmHarmonizer(Harmonizer(network), resolution, strength, foreground)
+        patcher = model if model is not None else load_patcher(DEFAULT)
+        load_onto_device(patcher, judged_pixels(*film.size, resolution))
+        harmonizer = FilmHarmonizer(Harmonizer(patcher.model), resolution, strength, foreground)
 
         def frames_of(film: Film | Clip, aside: Any = None) -> Iterator[Any]:
             masks = mask if mask_video is None else open_video(mask_video, "mask_video")
@@ -188,16 +168,6 @@ class HDNetHarmonizeVideo(io.ComfyNode):
             result = InputImpl.VideoFromFile(str(path))
         show_text(cls, f"{done} frames, {harmonizer.shots} shot{'s' * (harmonizer.shots != 1)}.")
         return io.NodeOutput(result)
-
-
-def _loaded(patcher: comfy.model_patcher.ModelPatcher, resolution: str, film: Film | Clip) -> torch.nn.Module:
-    """The network, on the device that ComfyUI has it work on."""
-    pixels = film.size[0] * film.size[1]
-    if resolution != "native":
-        pixels = min(pixels, int(resolution) ** 2)
-    needed = BYTES_PER_PIXEL * pixels * patcher.model.config.base_channels // 8
-    comfy.model_management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
-    return patcher.model
 
 
 def _interruptible(frames: Iterable[Frame]) -> Iterator[Frame]:

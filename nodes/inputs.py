@@ -4,8 +4,52 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..hdnet.harmonize.harmonizer import CONSISTENCY
+from ..hdnet.harmonize.harmonizer import CONSISTENCY, FOREGROUND
 from .compat import advanced
+from .load_model import HDNetModel
+
+RESOLUTIONS = ("256", "512", "1024", "native")
+
+
+def model_input(**options: Any) -> Any:
+    """The network; the pack's own where none is connected."""
+    return HDNetModel.Input(
+        "model",
+        optional=True,
+        tooltip="From Load Harmonize Model. Nothing connected: the weights that come with the pack.",
+        **options,
+    )
+
+
+def resolution_input() -> Any:
+    """At what size colours are judged."""
+    return io.Combo.Input(
+        "resolution",
+        options=list(RESOLUTIONS),
+        default="256",
+        tooltip="The size at which colours are judged, about N×N pixels; the result always has full detail. 256 is "
+        "what the weights were trained for. native runs the network on every pixel.",
+    )
+
+
+def invert_mask_input() -> Any:
+    """Whether the mask marks the background."""
+    return io.Boolean.Input(
+        "invert_mask", default=False, tooltip="For masks that mark the background instead of the object."
+    )
+
+
+def foreground_input(**options: Any) -> Any:
+    """What the foreground is."""
+    return io.Combo.Input(
+        "foreground",
+        options=list(FOREGROUND),
+        default="auto",
+        tooltip="auto: looks at the edge of the mask, and leaves alone what seems to fit. edited: the region was "
+        "inpainted or recoloured in its place; its colours are fitted across the edge. pasted: an object from "
+        "elsewhere; always changed.",
+        **options,
+    )
 
 
 def strength_input() -> Any:

@@ -13,12 +13,25 @@ from .compat import advanced, patched, supported
 from .model_folder import choices, download_folder, find_file, resolve
 
 HDNetModel = io.Custom("HDNET_MODEL")
+BYTES_PER_PIXEL = 800  # of activations, float32, for each base channel 8; a CPU needs half of it
 
 
 def load_patcher(source: str, precision: str = "auto") -> comfy.model_patcher.ModelPatcher:
     """Loads weights onto the CPU and hands them to ComfyUI's memory management."""
     dtype = choose_dtype(precision, comfy.model_management.get_torch_device())
     return patched(load_network(source, folder=download_folder()).to(dtype))
+
+
+def judged_pixels(height: int, width: int, resolution: str) -> int:
+    """How many pixels of an image the network sees, about."""
+    pixels = height * width
+    return pixels if resolution == "native" else min(pixels, int(resolution) ** 2)
+
+
+def load_onto_device(patcher: comfy.model_patcher.ModelPatcher, pixels: int) -> None:
+    """Has ComfyUI make room for the network and its activations on so many pixels."""
+    needed = BYTES_PER_PIXEL * pixels * patcher.model.config.base_channels // 8
+    comfy.model_management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
 
 
 class HDNetLoadModel(io.ComfyNode):
