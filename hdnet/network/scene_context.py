@@ -8,11 +8,10 @@ colours and by their deepest features, and a small perceptron adds to the foregr
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .kernel_context import KernelContext
 from .regions import Regions
 from .tokens import at_least_float32, to_tokens, weighted_sums
 
@@ -22,7 +21,7 @@ COLOURS = CHANNELS * BINS  # numbers that describe the colours of a region
 SAMPLES = 128  # along a side of the picture, for its histograms
 
 
-class SceneContext(nn.Module):
+class SceneContext(KernelContext):
     """Predicts what to add to a kernel and an offset for each channel, from the whole scene.
 
     Args:
@@ -32,22 +31,7 @@ class SceneContext(nn.Module):
     """
 
     def __init__(self, features: int, channels: int, width: int) -> None:
-        super().__init__()
-        self.channels = channels
-        described = 2 * (COLOURS + 2 * features)
-        self.layers = nn.Sequential(
-            nn.Linear(described, width),
-            nn.GELU(),
-            nn.Linear(width, width),
-            nn.GELU(),
-            nn.Linear(width, channels * (channels + 1)),
-        )
-
-    def start(self) -> None:
-        """Begins with no say: the network is then the same with it and without."""
-        last = cast(nn.Linear, self.layers[-1])
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        super().__init__(2 * (COLOURS + 2 * features), channels, width)
 
     def forward(self, composite: Tensor, full: Regions, deepest: Tensor, eighth: Regions) -> tuple[Tensor, Tensor]:
         """The change of the foreground's kernel ``[B, C, C]``, to multiply from the right, and offsets ``[B, 1, C]``.
@@ -64,9 +48,7 @@ class SceneContext(nn.Module):
             weights = _region_weights(eighth, tokens.dtype)
             pooled = torch.cat((weighted_sums(weights, tokens), weighted_sums(weights, tokens.relu())), -1)
             described = torch.cat((colours.flatten(1), pooled.flatten(1)), 1)
-            change = self.layers(described.to(cast(nn.Linear, self.layers[0]).weight.dtype))
-        change = change.view(-1, self.channels + 1, self.channels)
-        return change[:, :-1], change[:, -1:]
+        return self.change(described)
 
 
 def histograms(composite: Tensor, regions: Regions) -> Tensor:

@@ -9,12 +9,12 @@ regions, and a small perceptron adds to the foreground's last kernel what follow
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .kernel_context import KernelContext
 from .regions import Regions
 from .scene_context import COLOURS, histograms
 from .tokens import at_least_float32, to_tokens, weighted_sums
@@ -34,7 +34,7 @@ DESCRIBING = (4, 6)  # the stages whose features are pooled, at 1/16 and 1/32 of
 DESCRIBED = sum(STAGES[stage][-1] for stage in DESCRIBING)
 
 
-class SemanticContext(nn.Module):
+class SemanticContext(KernelContext):
     """Predicts what to add to a kernel and an offset for each channel, from what the picture shows.
 
     Args:
@@ -43,22 +43,8 @@ class SemanticContext(nn.Module):
     """
 
     def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.channels = channels
+        super().__init__(2 * (COLOURS + DESCRIBED), channels, width)
         self.encoder = Encoder()
-        self.layers = nn.Sequential(
-            nn.Linear(2 * (COLOURS + DESCRIBED), width),
-            nn.GELU(),
-            nn.Linear(width, width),
-            nn.GELU(),
-            nn.Linear(width, channels * (channels + 1)),
-        )
-
-    def start(self) -> None:
-        """Begins with no say: the network is then the same with it and without."""
-        last = cast(nn.Linear, self.layers[-1])
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
 
     def forward(self, composite: Tensor, mask: Tensor, regions: Regions) -> tuple[Tensor, Tensor]:
         """The change of the foreground's kernel ``[B, C, C]``, to multiply from the right, and offsets ``[B, 1, C]``.
@@ -73,10 +59,7 @@ class SemanticContext(nn.Module):
         with torch.autocast(composite.device.type, enabled=False):
             described = [histograms(at_least_float32(composite), regions)]
             described += [_pooled(each, inside) for each in features]
-            kind = cast(nn.Linear, self.layers[0]).weight.dtype
-            change = self.layers(torch.cat(described, -1).flatten(1).to(kind))
-        change = change.view(-1, self.channels + 1, self.channels)
-        return change[:, :-1], change[:, -1:]
+        return self.change(torch.cat(described, -1).flatten(1))
 
 
 def _pooled(features: Tensor, inside: Tensor) -> Tensor:

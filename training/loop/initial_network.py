@@ -39,8 +39,7 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
         network = HDNet(config)
     if options.init == "near-identity":
         near_identity_(network)
-    if options.encoder and network.semantic_context is not None:
-        load_encoder(network.semantic_context.encoder, options.encoder)
+    _fill_encoder(network, options)
     return network
 
 
@@ -58,6 +57,12 @@ def _extended(network: HDNet, options: Options) -> HDNet:
                 larger = HDNet(replace(network.config, **{name: getattr(options, name)}))
             larger.load_state_dict(network.state_dict(), strict=False)  # all but the context, which has no say yet
             network = larger
-            if network.semantic_context is not None and options.encoder:
-                load_encoder(network.semantic_context.encoder, options.encoder)
+            if name == "semantic_context":  # one that was there keeps the encoder that it was trained with
+                _fill_encoder(network, options)
     return network
+
+
+def _fill_encoder(network: HDNet, options: Options) -> None:
+    """Gives a new semantic context the pretrained encoder, where one is named."""
+    if options.encoder and network.semantic_context is not None:
+        load_encoder(network.semantic_context.encoder, options.encoder)

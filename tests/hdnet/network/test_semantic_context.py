@@ -190,3 +190,20 @@ def test_training_and_use_give_the_same_picture_at_any_size(height, width):
 def test_without_global_dynamics_there_is_nothing_to_add_to():
     with pytest.raises(ValueError, match="global dynamics"):
         HDNetConfig(global_dynamics=None, semantic_context=8)
+
+
+def test_an_encoder_that_was_trained_is_kept_when_scene_context_is_added(tmp_path, published_file):
+    trained = a_network()
+    save_network(trained, tmp_path / "trained.safetensors")
+    options = Options(
+        init=str(tmp_path / "trained.safetensors"),
+        scene_context=8,
+        semantic_context=16,
+        encoder=str(published_file),
+        steps=1,
+        stages=(Stage(),),
+    )
+    larger = initial_network(options)
+    assert larger.config.scene_context == 8
+    for name, parameter in trained.semantic_context.encoder.state_dict().items():
+        assert torch.equal(larger.semantic_context.encoder.state_dict()[name], parameter)
