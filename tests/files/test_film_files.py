@@ -4,44 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-av = pytest.importorskip("av")
+pytest.importorskip("av")
 
+from films import HEIGHT, WIDTH, read, sound, write  # noqa: E402
 from harmonize_composite.cli import main  # noqa: E402
 
-WIDTH, HEIGHT, FRAMES = 160, 96, 12
-
-
-def write(path, pictures, form, sound=False):
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, form
-        track = out.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=form)
-            frame.pts = number
-            out.mux(stream.encode(frame))
-        if track:
-            samples = np.arange(3840, dtype=np.int16)[None]
-            frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
-            frame.sample_rate, frame.pts = 8000, 0
-            out.mux(track.encode(frame))
-            out.mux(track.encode(None))
-        out.mux(stream.encode(None))
-
-
-def read(path):
-    with av.open(str(path)) as film:
-        return [luma(frame) for frame in film.decode(video=0)]
-
-
-def luma(frame):
-    plane, kind = frame.planes[0], np.uint16 if "10" in frame.format.name else np.uint8
-    return np.frombuffer(plane, kind).reshape(HEIGHT, -1)[:, :WIDTH].copy()
-
-
-def sound(path):
-    with av.open(str(path)) as film:
-        return b"".join(bytes(packet) for packet in film.demux(audio=0))
+FRAMES = 12
 
 
 @pytest.mark.parametrize("form", ["yuv420p", "yuv422p10le", "yuv444p"])
