@@ -21,10 +21,11 @@ from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change
 from .cuts import with_cuts
 from .drift import find_drift
 from .edits import edit_of, trust_in
-from .harmonizer import Harmonizer, check_options, prepare_work, work_statistics
+from .harmonizer import Harmonizer, check_options
 from .inputs import Frames
 from .resize import working_size
 from .seam import fit_seam, seam_pairs
+from .works import prepare_work, work_statistics
 
 REACH = 0.6  # seconds on either side that are averaged
 ASKED = (

@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, colour_statistics, fit_colour_change
-from .consistency import looks_like_film, smooth_statistics, summed_statistics
+from .consistency import looks_like_film
 from .decision import Decision
 from .edits import Edit, judge, judge_shot, trust_in
-from .inputs import Frames, check_frames, shaped
-from .masks import bounding_box, shape_mask
+from .inputs import check_frames, shaped
+from .masks import shape_mask
 from .objects import check_objects, harmonize_each, together
-from .oklab import check_parts, keep_parts
+from .oklab import check_parts
 from .options import check_choice, check_resolution, check_strength
-from .resize import shrink, shrink_separately, working_size
+from .proposals import proposals_of, settle
+from .resize import working_size
 from .scene_linear import harmonize_scene_linear, is_scene_linear
+from .works import Work, ask_about
 
 logger = logging.getLogger(__name__)
 
 CONSISTENCY = ("per_frame", "uniform", "smooth", "auto")
 FOREGROUND = ("auto", "pasted", "edited")
-NO_COLOUR = 1.5 / 255  # channels closer than this everywhere: a picture without colour
-ONE_COLOUR = 1e-4
-TRANSFER_RESOLUTION = 512  # a change is known at this many squared pixels at most; more add time and noise
-
-
-@dataclass
-class Work:
-    """One composite at the size the network sees it.
-
-    Attributes:
-        source: ``[3, h, w]`` in 0..1, the composite.
-        foreground: ``[h, w]`` bool.
-        reference: ``[h, w]`` bool, what may serve as reference; None for all that is not foreground.
-        aside: ``[3, h, w]``, a picture to show beside the composite because all of that is foreground.
-        target: ``[3, h, w]`` in 0..1, the generator's picture; it means something in the foreground only.
-    """
-
-    source: Tensor
-    foreground: Tensor
-    reference: Tensor | None = None
-    aside: Tensor | None = None
-    target: Tensor | None = None
 
 
 class Harmonizer:
@@ -190,16 +167,16 @@ class Harmonizer:
         def ask(index: int) -> Work | str:
             if consistency == "per_frame":
                 edits.append(judge(frames, index, out[index], foreground))
-            return _ask(frames, index, out[index], edits[index], working)
+            return ask_about(frames, index, out[index], edits[index], working)
 
         asked = map(ask, range(count))
         done = self._run(asked, working)
-        proposals = _proposals(done, consistency)
+        proposals = proposals_of(done, consistency)
         trust = trust_in(self.network, foreground)
         for index, proposal in enumerate(proposals):
             mask = shape_mask(frames.mask_of(index)[None], blend_grow, blend_feather)[0]
             parts = (lightness, colour)
-            decision = _settle(edits[index], proposal, trust, out[index], mask, strength, parts, self.ceiling)
+            decision = settle(edits[index], proposal, trust, out[index], mask, strength, parts, self.ceiling)
             if decided is not None:
                 decided(index, decision)
             if progress is not None:
@@ -263,164 +240,3 @@ def check_options(resolution: int | str, strength: float, consistency: str, fore
     check_strength(strength)
     check_choice("consistency", consistency, CONSISTENCY)
     check_choice("foreground", foreground, FOREGROUND)
-
-
-@dataclass
-class Proposal:
-    """What the network says about a frame.
-
-    Attributes:
-        change: Its change of colours; None where there is nothing to do.
-        mean_square: Of the change over the foreground, on the scale 0..255.
-        reason: A kind of :class:`.Decision`, where there is nothing to do.
-    """
-
-    change: ColourChange | None = None
-    mean_square: float | None = None
-    reason: str = ""
-
-
-def _ask(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:
-    """What the network is to look at, or the kind of :class:`.Decision` where it need not."""
-    mask = frames.mask_of(index)
-    if edit.share == 1 and bounding_box(mask) is not None:
-        return "known" if edit.known else "edited"
-    return prepare_work(frames, index, picture, mask, working)
-
-
-def prepare_work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
-    """One composite at the working size; why not, with a warning, where nothing can be done."""
-    soft, inside, outside = shrink_separately(composite[..., :3], mask, size)
-    # a mask that is faint everywhere still marks its foreground
-    strongest = soft.amax()
-    foreground = soft > 0.5 * strongest
-    source = torch.where(foreground, inside, outside)
-    allowed = frames.reference_of(index)
-    if allowed is not None:
-        allowed = shrink(allowed[..., None], size)[0] > 0.5
-    reference = ~foreground if allowed is None else allowed & ~foreground
-    known = strongest, source.amax() - source.amin(), reference.any()
-    marked, colours, compared = torch.stack([each.float() for each in known]).tolist()  # a device is waited for once
-    if not marked:
-        logger.warning("The mask of image %d is empty; the image stays as it is.", index)
-        return "empty"
-    if colours < ONE_COLOUR:
-        return "one colour"
-    if compared:
-        return Work(source, foreground, reference if allowed is not None else None)
-
-    if allowed is None:
-        allowed = torch.ones_like(foreground)
-    if frames.reference is not None and not allowed.any():
-        logger.warning("The reference mask of image %d is empty; the image stays as it is.", index)
-        return "no reference"
-    if (frames.background is None and frames.reference is None) or not allowed.any():
-        logger.warning(
-            "Image %d has no reference: its mask covers everything that may serve as one; it stays as it is.", index
-        )
-        return "everything"
-    aside = source
-    if frames.background is not None:
-        background = frames.background[index % len(frames.background)][..., :3]
-        aside = shrink(background.to(source.device, torch.float32), size).clamp(0, 1)
-    return Work(source, foreground, allowed, aside)
-
-
-def _proposals(works: Iterable[Work | str], consistency: str) -> Iterator[Proposal]:
-    """The fitted change for every frame."""
-    reasons: deque[str] = deque()
-
-    def statistics() -> Iterator[ColourStatistics | None]:
-        for work in works:
-            reasons.append(work if isinstance(work, str) else "")
-            yield None if isinstance(work, str) else work_statistics(work)
-
-    found: Iterable[ColourStatistics | None] = statistics()
-    shot = None
-    if consistency != "per_frame":  # trusted as a whole, or its change would come and go
-        found = list(found)
-        sizes = [each.mean_square for each in found if each is not None]
-        shot = sum(sizes) / max(1, len(sizes))
-    if consistency == "uniform":
-        found = summed_statistics(found)
-    elif consistency == "smooth":
-        found = smooth_statistics(found)
-    for each in found:
-        reason = reasons.popleft()
-        if each is None:
-            yield Proposal(reason=reason)
-        else:
-            size = each.mean_square if shot is None else shot
-            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), size)
-
-
-def _settle(
-    edit: Edit,
-    proposal: Proposal,
-    trust: Callable[[float], float],
-    picture: Tensor,
-    mask: Tensor,
-    strength: float,
-    parts: tuple[float, float],
-    ceiling: float,
-) -> Decision:
-    """Decides, and changes ``[H, W, C]`` in place."""
-    correlation = edit.fit.correlation if edit.fit is not None else None
-    total = None
-    if edit.fit is not None and edit.fitted:
-        total = ColourChange.everywhere(edit.fit.matrix.to(picture.device)).scaled(edit.fitted)
-    factor, change = 0.0, proposal.change
-    if change is not None and proposal.mean_square is not None:
-        factor = trust(proposal.mean_square)
-        rest = factor * (1 - edit.share)
-        if rest:
-            total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
-    if total is not None:
-        weight = mask if strength == 1 else mask * strength
-        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight, parts, ceiling)
-    return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
-
-
-def _kind(edit: Edit, proposal: Proposal, factor: float) -> str:
-    if edit.known or (proposal.change is None and proposal.reason != "edited"):
-        return "known" if edit.known else proposal.reason
-    if edit.share > 0.5:
-        return "edited" if edit.fit is not None and edit.fit.certainty(said=True) else "unclear"
-    return "pasted" if factor else "left alone"
-
-
-def _is_grey(picture: Tensor) -> bool:
-    """Whether ``[H, W, 3 or more]`` has no colour anywhere."""
-
-    def grey(some: Tensor) -> bool:
-        return bool((some.amax(-1) - some.amin(-1)).max() < NO_COLOUR)
-
-    return grey(picture[::16, ::16, :3]) and all(grey(rows) for rows in picture[..., :3].split(256))
-
-
-def work_statistics(work: Work) -> ColourStatistics:
-    """Statistics of a work's change of colour, at TRANSFER_RESOLUTION where the network saw more."""
-    source, target, weight = work.source, work.target, work.foreground.float()
-    assert target is not None, "the network has not seen this composite"
-    size = working_size(weight.shape, TRANSFER_RESOLUTION)
-    if size != weight.shape and max(weight.shape) > TRANSFER_RESOLUTION:
-        share = shrink(weight[..., None], size)
-        # the mean over the foreground alone: outside it the target means nothing
-        source, target = (
-            shrink((picture * weight).permute(1, 2, 0), size) / share.clamp(min=1e-6) for picture in (source, target)
-        )
-        weight = share[0]
-    return colour_statistics(source, target, weight)
-
-
-def _apply_change(
-    change: ColourChange, picture: Tensor, weight: Tensor, parts: tuple[float, float], ceiling: float
-) -> None:
-    box = bounding_box(weight)
-    if box is None or parts == (0, 0):
-        return
-    whole = picture[box[0] : box[1], box[2] : box[3]]
-    before = whole[..., :3].clone() if parts != (1, 1) else None
-    apply_colour_change(change, picture, weight, box, ceiling)
-    if before is not None:
-        keep_parts(whole, before, *parts, ceiling)
