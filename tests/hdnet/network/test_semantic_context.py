@@ -14,7 +14,7 @@ from harmonize_composite.hdnet.network.semantic_context import Encoder, Semantic
 from harmonize_composite.training.loop.initial_network import initial_network
 from harmonize_composite.training.loop.options import Options, Stage
 from harmonize_composite.training.loop.pretrained_encoder import load_encoder
-from harmonize_composite.weights import load_network, save_network
+from harmonize_composite.weights import save_network
 
 SMALL = HDNetConfig(base_channels=4, semantic_context=16)
 # The network as its paper and TensorFlow's code give it: kernel, stride, expansion, channels, a block each.
@@ -146,16 +146,6 @@ def test_it_begins_with_no_say(tmp_path, published_file, scene_context):
     assert torch.allclose(larger(composite, mask), plain(composite, mask), atol=1e-5)
 
 
-def test_a_file_holds_it(tmp_path):
-    network = a_network()
-    save_network(network, tmp_path / "context.safetensors")
-    again = load_network(str(tmp_path / "context.safetensors"), precision="float32")
-    assert again.config == SMALL
-    composite, mask = a_composite()
-    with torch.no_grad():
-        assert torch.allclose(again(composite, mask), network(composite, mask), atol=1e-5)
-
-
 @torch.no_grad()
 def test_regions_are_weighed_by_their_share_of_each_position():
     """Features that hold one number everywhere but in a corner are averaged as that corner covers a region."""
@@ -173,23 +163,6 @@ def test_regions_are_weighed_by_their_share_of_each_position():
     assert inside[-432:-320] == pytest.approx(1) and outside[-432:-320] == pytest.approx(1)
     assert inside[-320:] == pytest.approx(8 * 512 / 1024)
     assert outside[-320:] == pytest.approx(8 * 512 / 3072)
-
-
-@settings(max_examples=6, deadline=None)
-@given(height=st.integers(9, 70), width=st.integers(9, 70))
-def test_training_and_use_give_the_same_picture_at_any_size(height, width):
-    network, (composite, mask) = a_network(), a_composite(height, width)
-    nn.init.normal_(network.semantic_context.layers[-1].weight, 0, 0.01)
-    with torch.no_grad():
-        used = network(composite, mask)
-    inside = mask.expand_as(used) > 0
-    assert torch.isfinite(used).all()
-    assert torch.allclose(used[inside], network(composite, mask).detach()[inside], atol=2e-3)
-
-
-def test_without_global_dynamics_there_is_nothing_to_add_to():
-    with pytest.raises(ValueError, match="global dynamics"):
-        HDNetConfig(global_dynamics=None, semantic_context=8)
 
 
 def test_an_encoder_that_was_trained_is_kept_when_scene_context_is_added(tmp_path, published_file):
