@@ -11,16 +11,12 @@ from harmonize_composite.training.loop.initial_network import initial_network
 from harmonize_composite.training.loop.options import Options, Stage
 from harmonize_composite.weights import save_network
 
-SMALL = HDNetConfig(base_channels=4, scene_context=16)
 
-
-def a_network(config=SMALL, says_something=True):
+def a_network(config):
     torch.manual_seed(0)
     network = HDNet(config).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, 0, 0.15)
-    if not says_something:
-        network.scene_context.start()
     return network
 
 
