@@ -89,15 +89,28 @@ def test_the_exposure_found_does_not_depend_on_the_units_of_light(stops):
 def test_a_photograph_made_linear_is_exposed_about_as_it_was():
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(100, 100, 3, generator=generator) * 0.6
-    image[:2] = 1  # white somewhere
+    image[:1, :30] = 1  # white somewhere
     assert abs(math.log2(find_exposure(image))) < 0.05
+    night = image * 0.06
+    night[:1, :60] = 1  # lamps
+    assert abs(math.log2(find_exposure(night))) < 0.05  # no day is made of it
+
+
+def test_a_pixel_that_shines_says_nothing_of_the_exposure():
+    """Whatever its brightness: a firefly of a renderer, a highlight on chrome."""
+    image = light(100, 100, white=1.0)[0]
+    found = []
+    for brightness in (10.0, 1e3, 1e5):
+        image[50, 50] = brightness
+        found.append(find_exposure(image))
+    assert max(found) == min(found)
 
 
 def test_the_sun_does_not_turn_the_rest_black():
     image = light(60, 60, white=0.5)[0]
-    image[:10] = 100
+    image[:3] = 100
     shown = Rendering.of(image, find_exposure(image)).display
-    assert 0.1 < shown[10:].mean() < 0.6
+    assert 0.1 < shown[3:].mean() < 0.6
     assert find_exposure(torch.zeros(4, 4, 3)) == 1
 
 
