@@ -38,6 +38,7 @@ ABOVE_WHITE = 1.5  # a picture that is brighter than this is light; what resizin
 HEADROOM = 2.0  # times white: up to there a rendering goes on above 1
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 BRIGHT, OUTLIERS = 0.995, 2.0  # quantile of the largest channel, and how many times that white may be
+ROOM = 0.9  # of white, to expose to; a foreground that is brighter than the background is clipped less
 DARKEST_KEY, RAISED_KEY = 0.0125, 0.02  # log-average luminances below which 1 and 2 of 100 photographs lie
 FLOOR = 1e-3  # of a rendering; keeps black pixels from deciding a log-average
 ROUNDS, MOST_RAISED = 3, 64  # towards that log-average
@@ -167,7 +168,7 @@ def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
     raised = 1.0
     for _ in range(ROUNDS):  # from below, for what becomes white gains no more
         raised *= max(1.0, wanted / key(raised))
-    return min(raised, MOST_RAISED) / white
+    return ROOM * min(raised, MOST_RAISED) / white
 
 
 def harmonize_scene_linear(

