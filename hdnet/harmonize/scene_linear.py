@@ -171,6 +171,19 @@ def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
     return ROOM * min(raised, MOST_RAISED) / white
 
 
+def background_exposure(picture: Tensor, mask: Tensor) -> float:
+    """The exposure of what is seen outside a mask, or of all where that is nothing; see :func:`find_exposure`.
+
+    Args:
+        picture: ``[H, W, 3 or 4]``, linear.
+        mask: ``[H, W]``.
+    """
+    seen = mask == 0
+    if picture.shape[-1] == 4:
+        seen = seen & (picture[..., 3] > 0)
+    return find_exposure(picture[..., :3], seen if seen.any() else None)
+
+
 def harmonize_scene_linear(
     harmonizer: Harmonizer,
     image: Tensor,
@@ -267,15 +280,7 @@ def _rendered(images: Tensor, exposures: list[float]) -> Tensor:
 
 def _exposures(composites: Tensor, masks: Callable[[int], Tensor], consistency: str) -> list[float]:
     """An exposure for each composite; one for all frames of a film, else its foreground would flicker."""
-
-    def found(index: int) -> float:
-        picture = composites[index]
-        seen = masks(index) == 0
-        if picture.shape[-1] == 4:
-            seen = seen & (picture[..., 3] > 0)
-        return find_exposure(picture[..., :3], seen if seen.any() else None)
-
-    exposures = [found(index) for index in range(len(composites))]
+    exposures = [background_exposure(picture, masks(index)) for index, picture in enumerate(composites)]
     shared = math.exp(sum(map(math.log, exposures)) / len(exposures))
     if consistency == "auto" and len(composites) > 1:
         every = torch.stack([masks(index) for index in range(len(composites))])
