@@ -151,6 +151,38 @@ def test_what_gets_brighter_is_not_clipped_at_white():
     assert parts[mask == 1].max() > 1
 
 
+@pytest.mark.parametrize("stops", [3, 6, 12])
+def test_a_pasted_object_in_a_brighter_unit_of_light_is_brought_into_sight(stops):
+    """Its texture is seen, and is the same whatever the unit."""
+    image, mask = light(96, 96, white=1.0), square(96, 96)
+    results, decisions = [], []
+    for more in (stops, stops + 1):
+        bright = torch.where(mask[..., None] > 0, image * 2.0**more, image)
+        harmonize = Harmonizer(gains(0.8, 0.8, 0.8))
+        results.append(
+            harmonize(
+                bright, mask, exposure=0, foreground="pasted", decided=lambda _, each: decisions.append(each.kind)
+            )
+        )
+        assert torch.equal(results[-1][mask == 0], bright[mask == 0])
+    assert decisions == ["pasted", "pasted"]
+    inside = results[0][mask == 1]
+    assert inside.amax(-1).quantile(0.9) == pytest.approx(0.8, rel=0.1)
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+    correlation = torch.corrcoef(torch.stack((inside.flatten(), image[mask == 1].flatten())))[0, 1]
+    assert correlation > 0.99
+
+
+def test_a_bright_object_stays_where_it_is_not_to_change(harmonize):
+    image, mask = light(96, 96, white=1.0), square(96, 96)
+    image[mask == 1] *= 100
+    for options in ({"strength": 0.0}, {"lightness": 0.0}, {"foreground": "edited"}):
+        result = harmonize(image, mask, exposure=0, **{"foreground": "pasted"} | options)
+        assert result[mask == 1].mean() == pytest.approx(float(image[mask == 1].mean()), rel=0.25)
+    half = harmonize(image, mask, exposure=0, foreground="pasted", strength=0.5)
+    assert 1 < half[mask == 1].mean() < 0.3 * image[mask == 1].mean()
+
+
 @pytest.mark.parametrize("foreground", ["auto", "pasted", "edited"])
 def test_light_in_0_to_1_is_judged_as_the_same_picture_in_srgb(harmonize, foreground):
     display, mask = picture(64, 64), square(64, 64)
