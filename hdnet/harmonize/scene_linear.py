@@ -284,10 +284,10 @@ def harmonize_scene_linear(
 
 
 def _dimming(light: Tensor, mask: Tensor, exposure: float) -> float:
-    """What brings a foreground into sight: 1, or less where over a tenth of it is brighter than white.
+    """What brings a foreground into sight: 1, or less where over half of it is brighter than white.
 
-    Nothing can be judged of what is clipped, and an object from elsewhere may come in any unit of light. Of photographs
-    made linear and recoloured, whose foreground was so bright, this leaves 43 % less error than the network alone.
+    Nothing can be judged of what is clipped, and an object from elsewhere may come in any unit of light. It is dimmed
+    until no more than a tenth is brighter than white, with a soft beginning. What has highlights keeps them.
 
     Args:
         light: ``[H, W, 3]``.
@@ -298,8 +298,9 @@ def _dimming(light: Tensor, mask: Tensor, exposure: float) -> float:
     inside = light[::step, ::step][mask[::step, ::step] > 0.5]
     if not len(inside):
         return 1.0
-    bright = inside.amax(-1).sort().values[int(MOST_IN_SIGHT * (len(inside) - 1))]
-    return 1 / max(1.0, float(bright) * exposure)
+    largest = inside.amax(-1).sort().values * exposure
+    middle, bright = (float(largest[int(share * (len(largest) - 1))]) for share in (0.5, MOST_IN_SIGHT))
+    return 1 / max(1.0, min(bright, middle**3))
 
 
 def _weights(

@@ -173,6 +173,16 @@ def test_a_pasted_object_in_a_brighter_unit_of_light_is_brought_into_sight(stops
     assert correlation > 0.99
 
 
+def test_highlights_of_a_pasted_object_stay(harmonize):
+    image, mask = light(96, 96, white=0.8), square(96, 96)
+    inside = mask[0].nonzero()
+    rows = inside[: int(0.4 * len(inside))]
+    image[0, rows[:, 0], rows[:, 1]] *= 50
+    result = harmonize(image, mask, exposure=0, foreground="pasted", strength=0.5)
+    before = image[mask == 1] > 4
+    assert before.float().mean() > 0.2 and (result[mask == 1][before] > 1).all()
+
+
 def test_a_bright_object_stays_where_it_is_not_to_change(harmonize):
     image, mask = light(96, 96, white=1.0), square(96, 96)
     image[mask == 1] *= 100
