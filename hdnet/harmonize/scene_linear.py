@@ -40,7 +40,8 @@ HEADROOM = 2.0  # times white: up to there a rendering goes on above 1
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 BRIGHT, OUTLIERS = 0.995, 2.0  # quantile of the largest channel, and how many times that white may be
 ROOM = 0.9  # of white, to expose to; a foreground that is brighter than the background is clipped less
-MOST_IN_SIGHT = 0.9  # quantile of a pasted foreground's largest channel that is to be no more than white
+OUT_OF_SIGHT = 4.0  # times white; a pasted foreground that for the most part is brighter is dimmed
+MOST_IN_SIGHT = 0.9  # quantile of its largest channel that is then no more than white
 DARKEST_KEY, RAISED_KEY = 0.0125, 0.02  # log-average luminances below which 1 and 2 of 100 photographs lie
 FLOOR = 1e-3  # of a rendering; keeps black pixels from deciding a log-average
 ROUNDS, MOST_RAISED = 3, 64  # towards that log-average
@@ -284,10 +285,11 @@ def harmonize_scene_linear(
 
 
 def _dimming(light: Tensor, mask: Tensor, exposure: float) -> float:
-    """What brings a foreground into sight: 1, or less where over half of it is brighter than white.
+    """What brings a foreground into sight: 1, or less where half of it is more than two stops brighter than white.
 
-    Nothing can be judged of what is clipped, and an object from elsewhere may come in any unit of light. It is dimmed
-    until no more than a tenth is brighter than white, with a soft beginning. What has highlights keeps them.
+    An object from elsewhere may come in any unit of light, and nothing can be judged of what is clipped. It is dimmed
+    until no more than a tenth is brighter than white, with a soft beginning. Highlights stay, and so does what is
+    bright before a dark background, whose exposure is found too high by a stop or two.
 
     Args:
         light: ``[H, W, 3]``.
@@ -300,7 +302,7 @@ def _dimming(light: Tensor, mask: Tensor, exposure: float) -> float:
         return 1.0
     largest = inside.amax(-1).sort().values * exposure
     middle, bright = (float(largest[int(share * (len(largest) - 1))]) for share in (0.5, MOST_IN_SIGHT))
-    return 1 / max(1.0, min(bright, middle**3))
+    return 1 / max(1.0, min(bright, (middle / OUT_OF_SIGHT) ** 3))
 
 
 def _weights(

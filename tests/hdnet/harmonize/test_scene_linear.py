@@ -151,7 +151,7 @@ def test_what_gets_brighter_is_not_clipped_at_white():
     assert parts[mask == 1].max() > 1
 
 
-@pytest.mark.parametrize("stops", [3, 6, 12])
+@pytest.mark.parametrize("stops", [8, 12])
 def test_a_pasted_object_in_a_brighter_unit_of_light_is_brought_into_sight(stops):
     """Its texture is seen, and is the same whatever the unit."""
     image, mask = light(96, 96, white=1.0), square(96, 96)
@@ -173,19 +173,20 @@ def test_a_pasted_object_in_a_brighter_unit_of_light_is_brought_into_sight(stops
     assert correlation > 0.99
 
 
-def test_highlights_of_a_pasted_object_stay(harmonize):
+@pytest.mark.parametrize("share", [0.4, 1])
+def test_highlights_of_a_pasted_object_and_a_bright_object_stay_above_white(share):
     image, mask = light(96, 96, white=0.8), square(96, 96)
     inside = mask[0].nonzero()
-    rows = inside[: int(0.4 * len(inside))]
-    image[0, rows[:, 0], rows[:, 1]] *= 50
-    result = harmonize(image, mask, exposure=0, foreground="pasted", strength=0.5)
-    before = image[mask == 1] > 4
-    assert before.float().mean() > 0.2 and (result[mask == 1][before] > 1).all()
+    rows = inside[: int(share * len(inside))]
+    image[0, rows[:, 0], rows[:, 1]] = image[0, rows[:, 0], rows[:, 1]] * (50 if share < 1 else 2) + 2
+    result = Harmonizer(gains(0.8, 0.8, 0.8))(image, mask, exposure=0, foreground="pasted")
+    before = image[mask == 1] > 3
+    assert before.float().mean() > 0.1 and (result[mask == 1][before] > 1).all()
 
 
 def test_a_bright_object_stays_where_it_is_not_to_change(harmonize):
     image, mask = light(96, 96, white=1.0), square(96, 96)
-    image[mask == 1] *= 100
+    image[mask == 1] *= 1000
     for options in ({"strength": 0.0}, {"lightness": 0.0}, {"foreground": "edited"}):
         result = harmonize(image, mask, exposure=0, **{"foreground": "pasted"} | options)
         assert result[mask == 1].mean() == pytest.approx(float(image[mask == 1].mean()), rel=0.25)
