@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST = 1_000_000
+SHARED = "shared"  # an exposure
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,8 +94,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="such as cpu or cuda (default: cuda where there is one)")
 
 
-def add_light_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what scene-linear pictures are asked for."""
+def add_light_arguments(parser: argparse.ArgumentParser, of_several: bool = False) -> None:
+    """Declares what scene-linear pictures are asked for; several may share an exposure that is found."""
     parser.add_argument(
         "--encoding",
         choices=("auto", "display", "linear"),
@@ -105,9 +106,10 @@ def add_light_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exposure",
         metavar="EV",
-        type=float,
-        help="of scene-linear pictures: judge them as a viewer shows them at this exposure, in stops; for a sequence, "
-        "give one (default: found in the background)",
+        type=exposure_or_shared if of_several else float,
+        help="of scene-linear pictures: judge them as a viewer shows them at this exposure, in stops"
+        + ("; shared: at one that is found for all of them, as frames of a shot" if of_several else "")
+        + " (default: found in the background)",
     )
 
 
@@ -119,6 +121,16 @@ def light_options(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     if encoding == "auto" and suffix not in (".tif", ".tiff"):
         encoding = "linear" if suffix in LIGHT else "display"
     return {"encoding": encoding, "exposure": args.exposure}
+
+
+def exposure_or_shared(text: str) -> float | str:
+    """A number of stops, or "shared"."""
+    if text == SHARED:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number of stops or 'shared' expected, not {text!r}") from None
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

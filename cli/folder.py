@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..files.storage import is_address
 from ..files.text import printable
 from . import editable
-from .arguments import add_common_arguments, add_light_arguments, count, harmonizer_of, light_options, named
+from .arguments import SHARED, add_common_arguments, add_light_arguments, count, harmonizer_of, light_options, named
 from .cluster import add_ray_arguments, check_local
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .folder_jobs import Job
 
     RunJob = Callable[[Job, Tensor, Tensor | None], Tensor]
+
+
+LOOKED_AT = 24  # pictures, to find a shared exposure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of guides, named like the pictures: light and colours are taken from them in place of the network",
     )
-    add_light_arguments(parser)
+    add_light_arguments(parser, of_several=True)
     add_common_arguments(parser)
     add_ray_arguments(parser)
     parser.add_argument(
@@ -79,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--lut writes what the network changed; leave --guides or --lut out.")
     check_folders(args.composites, args.masks or args.composites, args.output)
     jobs = find_jobs(args.composites, args.masks, args.output)
+    if args.lut and any(light_options(args, job.composite)["encoding"] == "linear" for job in jobs):
+        raise ValueError("--lut is for colours in 0..1, which scene-linear pictures leave; leave it out.")
+    if args.exposure == SHARED:
+        args.exposure = _shared_exposure(args, jobs)
     fit = _lut_fit(args)
     run_job = _by_guides(args) if args.guides else _by_network(args)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -102,6 +109,28 @@ def run(args: argparse.Namespace) -> int:
     return report_failed(failures, len(jobs))
 
 
+def _shared_exposure(args: argparse.Namespace, jobs: list[Job]) -> float | None:
+    """The mean exposure, in stops, found for pictures from all over the folder; None where none is scene-linear."""
+    import math
+
+    from ..hdnet.harmonize.masks import fit_mask
+    from ..hdnet.harmonize.scene_linear import background_exposure
+    from .folder_jobs import read_job
+
+    args.exposure = None
+    found = []
+    linear = [job for job in jobs if light_options(args, job.composite)["encoding"] == "linear"]
+    for job in linear[:: math.ceil(len(linear) / LOOKED_AT) or 1]:
+        try:
+            picture, mask, _ = read_job(job)
+        except (OSError, ValueError):  # told when its turn comes
+            continue
+        if mask is not None:
+            mask = fit_mask(1 - mask if args.invert_mask else mask, (picture.shape[1], picture.shape[2]))[0]
+            found.append(math.log2(background_exposure(picture[0], mask)))
+    return sum(found) / len(found) if found else None
+
+
 def _lut_fit(args: argparse.Namespace) -> LutFit | None:
     if not args.lut:
         return None
@@ -120,6 +149,7 @@ def _by_network(args: argparse.Namespace) -> RunJob:
 def _by_guides(args: argparse.Namespace) -> RunJob:
     from ..files.names import Masks, pictures_in
     from ..files.pictures import EXTENSIONS, read_picture
+    from ..hdnet.harmonize.scene_linear import is_scene_linear
     from .guided import light_transfer_of
 
     if not args.guides.is_dir():
@@ -132,6 +162,9 @@ def _by_guides(args: argparse.Namespace) -> RunJob:
         path = guides.of(job.composite)
         if path is None:
             raise ValueError("it has no guide.")
-        return transfer(picture, read_picture(path)[0], mask)
+        guide, info = read_picture(path)
+        if info.is_light or is_scene_linear(**light_options(args, job.composite), image=picture):
+            raise ValueError("--guides is for pictures in 0..1, not for scene-linear ones.")
+        return transfer(picture, guide, mask)
 
     return run_job

@@ -16,7 +16,7 @@ from ..files.names import is_side_file
 from ..files.pictures import EXTENSIONS, PictureInfo, save_picture
 from ..files.storage import Folder
 from ..files.text import printable
-from .arguments import harmonizer_of, light_options, named
+from .arguments import SHARED, harmonizer_of, light_options, named
 from .cluster import Work, batches, connected, on_cluster
 from .folder_jobs import MASK_EXTENSIONS, Job, harmonize_folder, read_job, report_failed, with_masks
 
@@ -52,6 +52,8 @@ def run_on_cluster(args: argparse.Namespace) -> int:
 
     if args.lut or args.guides or args.masks is None:
         raise ValueError("On a cluster, the network harmonizes each picture by its mask; leave --lut and --guides out.")
+    if args.exposure == SHARED:
+        raise ValueError("On a cluster, no exposure is found for all pictures; give --exposure a number of stops.")
     places = Places(*(Folder(each) for each in (args.composites, args.masks, args.output)))
     tasks = find_tasks(places)
     failures: dict[str, str] = {}

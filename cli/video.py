@@ -111,12 +111,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from ..files.floating import LIGHT
+
     if any(getattr(args, name) != value for name, value in NOT_OF_FILMS.items()):
         raise ValueError("Of a film, the mask is taken as it is and the change as a whole; change the mask itself.")
     given = [each for each in (args.composite, args.mask, args.background) if each]
     for each in given:
         if not each.exists():
             raise ValueError(f"{each}: there is no such file or folder.")
+    if args.composite.is_dir():
+        raise ValueError(
+            f"{args.composite}: this is a folder; harmonize a sequence of pictures with 'harmonize folder'."
+        )
+    for each in (args.composite, args.background, args.output):
+        if each and each.suffix.lower() in LIGHT:
+            raise ValueError(f"{each}: films hold no scene-linear light; harmonize its frames with 'harmonize folder'.")
     if args.output.exists() and any(each.samefile(args.output) for each in given):
         raise ValueError(f"{args.output}: this would overwrite a file given; name another.")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ class Folder:
         try:
             system, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError) as error:
-            raise ValueError(f"{self.address}: {str(error).rstrip('.')}.") from error
+            raise ValueError(f"{self.address}: {_what_to_do(error)}.") from error
         if isinstance(system, LocalFileSystem):
             self.path = Path(self._root)
 
@@ -44,12 +46,19 @@ class Folder:
             Path(self.address, name) if not is_address(self.address) else f"{self.address.rstrip('/')}/{name}"
         )
 
-    @property
-    def _system(self) -> Any:
-        """The file system; fsspec keeps one for each thread, as connections are not for several at once."""
+    @contextmanager
+    def _storage(self, name: str = "") -> Iterator[Any]:
+        """The file system; fsspec keeps one for each thread, as connections are not for several at once.
+
+        Raises:
+            OSError: Whatever goes wrong with it, with the address that its reader knows.
+        """
         import fsspec
 
-        return fsspec.core.url_to_fs(self.address)[0]
+        try:
+            yield fsspec.core.url_to_fs(self.address)[0]
+        except Exception as error:  # each kind of storage has its own
+            raise _named(error, f"{self.address.rstrip('/')}/{name}" if name else self.address) from error
 
     def is_same_as(self, other: Folder) -> bool:
         """Whether both are one folder."""
@@ -58,8 +67,11 @@ class Folder:
         return (self.path is None) == (other.path is None) and self.address.rstrip("/") == other.address.rstrip("/")
 
     def exists(self) -> bool:
-        """Whether there is such a folder; an object store has every one."""
-        return self.path.is_dir() if self.path is not None else bool(self._system.isdir(self._root))
+        """Whether there is such a folder; an object store has it once something lies in it."""
+        if self.path is not None:
+            return self.path.is_dir()
+        with self._storage() as system:
+            return bool(system.isdir(self._root))
 
     def files(self) -> dict[str, int]:
         """The names of its files, without those of folders inside, and how many bytes each has; in order."""
@@ -69,10 +81,11 @@ class Folder:
                 with os.scandir(self.path) as entries:
                     found = [(each.name, each.stat().st_size) for each in entries if each.is_file()]
         else:
-            self._system.invalidate_cache(self._root)
-            if self.exists():
-                listed = [each for each in self._system.ls(self._root, detail=True) if each["type"] == "file"]
-                found = [(each["name"].rpartition("/")[2], each.get("size") or 0) for each in listed]
+            with self._storage() as system:
+                system.invalidate_cache(self._root)
+                listed = system.ls(self._root, detail=True) if system.isdir(self._root) else []
+            files = [each for each in listed if each["type"] == "file"]
+            found = [(each["name"].rpartition("/")[2], each.get("size") or 0) for each in files]
         return dict(sorted(found))
 
     def fetched(self, name: str, into: Path) -> Path:
@@ -85,24 +98,24 @@ class Folder:
             return self.path / name
         into.mkdir(parents=True, exist_ok=True)
         target = into / name
-        try:
-            self._system.get_file(f"{self._root}/{name}", str(target))
-        except Exception as error:  # each kind of storage has its own
-            raise _named(error, f"{self.address}/{name}") from error
+        with self._storage(name) as system:
+            system.get_file(f"{self._root}/{name}", str(target))
         return target
 
     def has(self, name: str) -> bool:
         """Whether it holds a file of that name, which is then whole."""
         if self.path is not None:
             return (self.path / name).is_file()
-        return bool(self._system.isfile(f"{self._root}/{name}"))
+        with self._storage(name) as system:
+            return bool(system.isfile(f"{self._root}/{name}"))
 
     def read(self, name: str) -> bytes | None:
         """All of a small file; None where there is none."""
         try:
             if self.path is not None:
                 return (self.path / name).read_bytes()
-            return self._system.cat_file(f"{self._root}/{name}")
+            with self._storage(name) as system:
+                return system.cat_file(f"{self._root}/{name}")
         except FileNotFoundError:
             return None
 
@@ -136,12 +149,13 @@ class Folder:
             write_whole(self.path / name, lambda file: file.write(content))
             return
         temporary = f"{self._root}/.{uuid.uuid4().hex}.part"
-        try:
-            self._system.makedirs(self._root, exist_ok=True)
-            self._system.pipe_file(temporary, content)
-            self._system.mv(temporary, f"{self._root}/{name}")
-        except Exception as error:
-            raise _named(error, f"{self.address}/{name}") from error
+        with self._storage(name) as system:
+            bucket = self._root.partition("/")[0]  # empty where a path starts at a root
+            if bucket and not system.exists(bucket):  # nothing to make in passing
+                raise FileNotFoundError(errno.ENOENT, f"there is no {bucket}; make it first")
+            system.makedirs(self._root, exist_ok=True)
+            system.pipe_file(temporary, content)
+            system.mv(temporary, f"{self._root}/{name}")
 
 
 def is_address(place: str | Path) -> bool:
@@ -149,7 +163,18 @@ def is_address(place: str | Path) -> bool:
     return "://" in str(place)
 
 
+def _what_to_do(error: Exception) -> str:
+    """An error of fsspec about the kind of an address, with the command that installs what is missing."""
+    missing = getattr(error.__cause__, "name", None)
+    if missing and missing in str(error):
+        return f"this address needs {missing}; install it with: pip install {missing}"
+    return str(error).rstrip(".")
+
+
 def _named(error: Exception, address: str) -> OSError:
     """The error, with the address that its reader knows."""
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-    return OSError(number or errno.EIO, reason or str(error) or type(error).__name__, address)
+    if isinstance(error, FileNotFoundError):
+        number, reason = errno.ENOENT, reason or "there is no such file"
+    said = " ".join((reason or str(error)).split()) or type(error).__name__
+    return OSError(number or errno.EIO, said, address)

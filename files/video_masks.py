@@ -85,6 +85,7 @@ class FilmMask:
 
 MaskAt = Callable[[int, float], FilmMask]  # by the number of a frame and its seconds
 LINEAR = np.arange(256, dtype=np.uint8)
+PICTURES = (*ENDINGS, ".exr")
 
 
 def masks_for(
@@ -112,11 +113,11 @@ def masks_for(
     if isinstance(mask, Tensor):
         return by_number(of_values(each.float().clamp(0, 1)) for each in mask)
     if isinstance(mask, Path) and mask.is_dir():
-        found = sorted(pictures_in(mask, ENDINGS), key=_natural)
+        found = sorted(pictures_in(mask, PICTURES), key=_natural)
         if not found:
             raise PictureError(f"{mask}: there are no pictures in this folder.")
         return by_number(of_values(read_mask(each)[0]) for each in found)
-    if isinstance(mask, Path) and mask.suffix.lower() in ENDINGS:
+    if isinstance(mask, Path) and mask.suffix.lower() in PICTURES:
         return by_number(iter([of_values(read_mask(mask)[0])]))
     if isinstance(mask, Clip):
         greys = ((seconds, of_values(image[..., :3].float().mean(-1).clamp(0, 1))) for seconds, image in mask.frames())

@@ -59,15 +59,30 @@ def save_network(
         facts["local_dynamics"] = config.local_dynamics
     kind = getattr(torch, dtype)
     tensors = {name: tensor.detach().cpu().to(kind).contiguous() for name, tensor in network.state_dict().items()}
-    data = _in_order(save(tensors, {**(metadata or {}), **facts}))
+    data = _with_metadata(save(tensors), {**(metadata or {}), **facts})
     write_whole(path, lambda file: file.write(data))
 
 
-def _in_order(data: bytes) -> bytes:
-    """A safetensors file whose metadata are sorted, so that the same weights make the same file."""
+def save_metadata(path: str | Path, metadata: dict[str, str]) -> None:
+    """Writes other metadata into a safetensors file, whole or not at all; every byte of the tensors stays.
+
+    Args:
+        path: The file.
+        metadata: All of them, strings only; what is left out is gone.
+
+    Raises:
+        WeightsError: The file is missing or is no safetensors file.
+    """
+    read_metadata(path)  # whether it is one
+    data = _with_metadata(Path(path).read_bytes(), metadata)
+    write_whole(path, lambda file: file.write(data))
+
+
+def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
+    """A safetensors file with these metadata, sorted, so that the same weights make the same file."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    header = {"__metadata__": None} | header | {"__metadata__": dict(sorted(metadata.items()))}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]

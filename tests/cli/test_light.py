@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from command_line import names, run
+from harmonize_composite.hdnet.harmonize.scene_linear import find_exposure
 
 oiio = pytest.importorskip("OpenImageIO")
 
@@ -75,6 +77,61 @@ def test_a_folder(folder):
     assert run("folder", "in", "in", "-o", "out", "--exposure", "-3") == 0
     assert names(folder / "out") == ["a.exr", "b.exr"]
     assert np.array_equal(read("out/b.exr")[~INSIDE], read("in/b.exr")[~INSIDE])
+
+
+def sequence(folder, brightness):
+    """The same frame at several brightnesses of its surroundings, and masks."""
+    for name in ("frames", "mattes"):
+        (folder / name).mkdir()
+    for number, factor in enumerate(brightness):
+        frame = light()
+        frame[~INSIDE] *= factor
+        write(f"frames/{number}.exr", frame, "float")
+        write(f"mattes/{number}.exr", INSIDE[..., None])
+
+
+def test_the_pictures_of_a_folder_share_an_exposure_when_asked(folder):
+    """A frame between a dark and a bright one is judged at the mean of what they would be judged at."""
+    sequence(folder, (0.25, 1, 4))
+    found = [find_exposure(torch.from_numpy(read(f"frames/{n}.exr")), torch.from_numpy(~INSIDE)) for n in range(3)]
+    stops = np.log2(found).mean()
+    for name, exposure in (("shared", "shared"), ("given", f"{stops:.9f}"), ("each", None)):
+        given = () if exposure is None else ("--exposure", exposure)
+        assert run("folder", "frames", "mattes", "-o", name, *given, *PASTED) == 0
+    for n, differs in enumerate((True, False, True)):
+        np.testing.assert_allclose(read(f"shared/{n}.exr"), read(f"given/{n}.exr"), rtol=1e-4, atol=1e-4)
+        assert np.allclose(read(f"shared/{n}.exr"), read(f"each/{n}.exr"), rtol=1e-3, atol=1e-3) != differs
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "code"),
+    [
+        (("folder", "frames", "mattes", "--lut", "a.cube"), "--lut is for colours in 0..1", 2),
+        (("folder", "frames", "mattes", "--guides", "frames"), "not for scene-linear", 1),
+        (("folder", "frames", "mattes", "--exposure", "bright"), "stops or 'shared'", 2),
+        (("folder", "frames", "mattes", "--exposure", "shared", "--ray", "local"), "give --exposure a number", 2),
+        (("video", "frames", "mattes"), "with 'harmonize folder'", 2),
+        (("video", "frames/0.exr", "mattes"), "no scene-linear light", 2),
+    ],
+)
+def test_doors_that_sequences_of_light_do_not_go_through(folder, capsys, options, words, code):
+    sequence(folder, (1,))
+    assert run(*options, "-o", "out") == code
+    assert words in capsys.readouterr().err
+    assert not list(folder.glob("out/*"))
+
+
+def test_a_film_takes_masks_in_exr(folder):
+    pytest.importorskip("av")
+    import films
+
+    sequence(folder, (1, 1))
+    films.write(folder / "film.mkv", [films.textured(seed, (48, 64)) for seed in range(2)])
+    for mask in ("mattes", "mask.exr", "mask.png"):
+        assert run("video", "film.mkv", mask, "-o", f"{mask}.mkv", *PASTED) == 0
+    expected = films.read("mask.png.mkv")
+    assert not np.array_equal(expected, films.read("film.mkv"))
+    assert np.array_equal(films.read("mattes.mkv"), expected) and np.array_equal(films.read("mask.exr.mkv"), expected)
 
 
 def test_a_display_tiff_in_floating_point_becomes_a_png_of_16_bits(folder):

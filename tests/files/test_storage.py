@@ -1,6 +1,7 @@
 """Folders on this machine and elsewhere do the same."""
 
 import pickle
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,18 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftp_server import serving
+import ftp_server
+import s3_server
 from harmonize_composite.files.storage import Folder, is_address
 
 NAMES = st.text(st.characters(exclude_characters="/\\\0:?#*", exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 NAMES = NAMES.filter(lambda name: not name.startswith("."))
 
 
-@pytest.fixture(params=["path", "file", "memory", "ftp"])
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server.serving() as address:
+        yield address
+
+
+@pytest.fixture(params=["path", "file", "memory", "ftp", "s3"])
 def folder(request, tmp_path):
     """An empty folder; elsewhere it need not exist before."""
+    if request.param == "s3":
+        yield Folder(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}/a")
+        return
     if request.param == "ftp":
-        with serving(tmp_path) as address:
+        with ftp_server.serving(tmp_path) as address:
             yield Folder(f"{address}/some/folder")
         return
     name = f"{request.param}{uuid.uuid4().hex}"
@@ -108,3 +119,29 @@ def test_an_unknown_kind_of_address_costs_one_sentence(address):
     with pytest.raises(ValueError, match=address) as error:
         Folder(address)
     assert "\n" not in str(error.value)
+
+
+def test_what_an_address_needs_is_told_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(
+        ValueError, match="gs://bucket/a: this address needs gcsfs; install it with: pip install gcsfs.$"
+    ):
+        Folder("gs://bucket/a")
+
+
+def test_a_bucket_is_not_made_in_passing(s3):
+    with pytest.raises(FileNotFoundError, match="there is no other-bucket"):
+        Folder("s3://other-bucket/a").write("a.txt", b"a")
+    assert not Folder("s3://other-bucket").exists()
+
+
+def test_storage_that_does_not_answer_costs_one_sentence(monkeypatch):
+    import fsspec
+
+    def refuse(*_, **__):
+        raise RuntimeError("Unable to locate\ncredentials")
+
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "isdir", refuse)
+    for use in (Folder.exists, Folder.files):
+        with pytest.raises(OSError, match="Unable to locate credentials: 'memory://bucket/a'"):
+            use(Folder("memory://bucket/a"))

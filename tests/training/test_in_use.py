@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from harmonize_composite.cli import evaluate as evaluate_command
+from harmonize_composite.cli import main
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.acting import ActingRule
 from harmonize_composite.training.data.photos import Photographs
@@ -20,7 +22,7 @@ from harmonize_composite.training.evaluation.in_use import KINDS, cases_in_use, 
 from harmonize_composite.training.evaluation.metrics import Metrics, speckle
 from harmonize_composite.training.evaluation.report import NETWORK, summarise
 from harmonize_composite.training.sample import Sample
-from harmonize_composite.weights import save_network
+from harmonize_composite.weights import read_metadata, save_network
 
 cv2 = pytest.importorskip("cv2")
 
@@ -220,3 +222,19 @@ def test_the_command_says_what_it_judged_on(photographs, tmp_path, capsys):
     assert (report["kind"], report["split"], report["n"], report["size"]) == ("camera", "quote", 3, "full")
     assert report["harmonious"]["n"] == 3 and report["harmonious"]["fmse"] > 0
     assert capsys.readouterr().out.startswith("camera (quote): ")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_calibrating_adds_the_rule_and_leaves_the_tensors(photographs, tmp_path, capsys, dtype):
+    torch.manual_seed(0)
+    path = tmp_path / "w.safetensors"
+    save_network(HDNet(HDNetConfig(base_channels=2)), path, {"title": "mine"}, dtype)
+    before, said = load_file(path), read_metadata(path)
+    assert main(["weights", "calibrate", str(path), str(photographs), "--count", "3"]) == 0
+    after = load_file(path)
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert after[name].dtype == getattr(torch, dtype) and torch.equal(after[name], tensor)
+    assert read_metadata(path).items() >= said.items()
+    low, high, strength = map(float, read_metadata(path)["acting"].split())
+    assert f"low {low:g}, high {high:g}, strength {strength:g}" in capsys.readouterr().out

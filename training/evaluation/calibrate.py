@@ -10,7 +10,7 @@ import numpy as np
 
 from ...hdnet import Harmonizer
 from ...hdnet.network.acting import ActingRule
-from ...weights import load_network, read_metadata, save_network
+from ...weights import load_network, read_metadata, save_metadata
 from ..data.photos import Photographs
 from .cases import already_harmonious
 from .evaluate import Case, Harmonize, Score, by_network, evaluate
@@ -51,7 +51,7 @@ def calibrate(
     """Fits the rule on the photographs by which weights are chosen, and writes it into the weights' metadata.
 
     Args:
-        weights: A ``.safetensors`` file; written anew, whole.
+        weights: A ``.safetensors`` file; its tensors stay as they are.
         photographs: Folder with `images/` and `masks/`.
         count: Composites of each kind.
         progress: Wraps the iteration over the composites.
@@ -69,7 +69,7 @@ def calibrate(
     rule = fit_rule(groups, idle)
     said = ", ".join(f"{kind} {_describe(group, rule)}" for kind, group in zip(KINDS, groups))
     said += f", harmonious pictures changed by fMSE {_change(idle, rule):.0f}"
-    save_network(network, weights, read_metadata(weights) | {"acting": str(rule)})
+    save_metadata(weights, read_metadata(weights) | {"acting": str(rule)})
     return rule, said
 
 

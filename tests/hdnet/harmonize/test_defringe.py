@@ -137,7 +137,7 @@ def test_scene_linear_rims_are_freed_in_linear_light(pasted):
     mask, true = disc(90, 90, 1.5)[None], torch.full((1, 90, 90, 3), 3.0)
     cut, ground = torch.lerp(OLD, true, mask[..., None]), NEW.expand(1, 90, 90, 3)
     given = (torch.lerp(ground, cut, mask[..., None]), None) if pasted else (cut, ground)
-    options = {"background": given[1], "foreground": "pasted", "encoding": "linear"}
+    options = {"background": given[1], "foreground": "pasted", "exposure": -2.0}
     with_it, without = (Harmonizer(Nothing())(given[0], mask, defringe=on, **options) for on in (True, False))
     truth, rim = torch.lerp(ground, true, mask[..., None]), (mask > 0) & (mask < 1)
     assert error(with_it, truth, rim) < 0.6 * error(without, truth, rim)

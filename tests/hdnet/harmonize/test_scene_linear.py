@@ -89,15 +89,28 @@ def test_the_exposure_found_does_not_depend_on_the_units_of_light(stops):
 def test_a_photograph_made_linear_is_exposed_about_as_it_was():
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(100, 100, 3, generator=generator) * 0.6
-    image[:2] = 1  # white somewhere
-    assert abs(math.log2(find_exposure(image))) < 0.05
+    image[:1, :30] = 1  # white somewhere
+    assert abs(math.log2(find_exposure(image))) < 0.2
+    night = image * 0.06
+    night[:1, :60] = 1  # lamps
+    assert abs(math.log2(find_exposure(night))) < 0.2  # no day is made of it
+
+
+def test_a_pixel_that_shines_says_nothing_of_the_exposure():
+    """Whatever its brightness: a firefly of a renderer, a highlight on chrome."""
+    image = light(100, 100, white=1.0)[0]
+    found = []
+    for brightness in (10.0, 1e3, 1e5):
+        image[50, 50] = brightness
+        found.append(find_exposure(image))
+    assert max(found) == min(found)
 
 
 def test_the_sun_does_not_turn_the_rest_black():
     image = light(60, 60, white=0.5)[0]
-    image[:10] = 100
+    image[:3] = 100
     shown = Rendering.of(image, find_exposure(image)).display
-    assert 0.1 < shown[10:].mean() < 0.6
+    assert 0.1 < shown[3:].mean() < 0.6
     assert find_exposure(torch.zeros(4, 4, 3)) == 1
 
 
@@ -136,6 +149,49 @@ def test_what_gets_brighter_is_not_clipped_at_white():
     assert inside.max() > 1.1 and len(inside.unique()) > 0.9 * inside.numel()
     parts = Harmonizer(gains(1.6, 1.6, 1.6))(image, mask, exposure=0, foreground="pasted", colour=0.5)
     assert parts[mask == 1].max() > 1
+
+
+@pytest.mark.parametrize("stops", [8, 12])
+def test_a_pasted_object_in_a_brighter_unit_of_light_is_brought_into_sight(stops):
+    """Its texture is seen, and is the same whatever the unit."""
+    image, mask = light(96, 96, white=1.0), square(96, 96)
+    results, decisions = [], []
+    for more in (stops, stops + 1):
+        bright = torch.where(mask[..., None] > 0, image * 2.0**more, image)
+        harmonize = Harmonizer(gains(0.8, 0.8, 0.8))
+        results.append(
+            harmonize(
+                bright, mask, exposure=0, foreground="pasted", decided=lambda _, each: decisions.append(each.kind)
+            )
+        )
+        assert torch.equal(results[-1][mask == 0], bright[mask == 0])
+    assert decisions == ["pasted", "pasted"]
+    inside = results[0][mask == 1]
+    assert inside.amax(-1).quantile(0.9) == pytest.approx(0.8, rel=0.1)
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+    correlation = torch.corrcoef(torch.stack((inside.flatten(), image[mask == 1].flatten())))[0, 1]
+    assert correlation > 0.99
+
+
+@pytest.mark.parametrize("share", [0.4, 1])
+def test_highlights_of_a_pasted_object_and_a_bright_object_stay_above_white(share):
+    image, mask = light(96, 96, white=0.8), square(96, 96)
+    inside = mask[0].nonzero()
+    rows = inside[: int(share * len(inside))]
+    image[0, rows[:, 0], rows[:, 1]] = image[0, rows[:, 0], rows[:, 1]] * (50 if share < 1 else 2) + 2
+    result = Harmonizer(gains(0.8, 0.8, 0.8))(image, mask, exposure=0, foreground="pasted")
+    before = image[mask == 1] > 3
+    assert before.float().mean() > 0.1 and (result[mask == 1][before] > 1).all()
+
+
+def test_a_bright_object_stays_where_it_is_not_to_change(harmonize):
+    image, mask = light(96, 96, white=1.0), square(96, 96)
+    image[mask == 1] *= 1000
+    for options in ({"strength": 0.0}, {"lightness": 0.0}, {"foreground": "edited"}):
+        result = harmonize(image, mask, exposure=0, **{"foreground": "pasted"} | options)
+        assert result[mask == 1].mean() == pytest.approx(float(image[mask == 1].mean()), rel=0.25)
+    half = harmonize(image, mask, exposure=0, foreground="pasted", strength=0.5)
+    assert 1 < half[mask == 1].mean() < 0.3 * image[mask == 1].mean()
 
 
 @pytest.mark.parametrize("foreground", ["auto", "pasted", "edited"])
