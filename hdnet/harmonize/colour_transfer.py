@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .masks import bounding_box
 from .rim import Rim
 
 CELL = 4  # pixels of the working resolution along a side of a grid cell
@@ -116,16 +118,21 @@ def colour_statistics(source: Tensor, target: Tensor, weight: Tensor) -> ColourS
         target: ``[3, h, w]`` colours after it.
         weight: ``[h, w]``, not negative; where 0 the target does not count.
     """
+    size = weight.shape
+    grid = source.new_zeros(7, BINS, *(-(-side // CELL) for side in size))
+    top, bottom, left, right = bounding_box(weight) or (0, 1, 0, 1)
+    top, left = top // CELL, left // CELL
+    inside = np.s_[..., CELL * top : bottom, CELL * left : right]  # most of a picture is background
+    source, target, weight = source[inside], target[inside], weight[inside]
     change = (target - source).where(weight > 0, 0)
     values = torch.cat((torch.ones_like(weight)[None], source, change))
     planes = values * weight
     levels = _luma(source).clamp(0, 1) * (BINS - 1)
-    grid = torch.stack([_sums(planes * _hat(levels, number)) for number in range(BINS)], 1)
-    return ColourStatistics(
-        (planes.flatten(1).double() @ values.flatten(1).double().T).cpu(),
-        grid,
-        (weight.shape[0] / CELL, weight.shape[1] / CELL),
-    )
+    for number in range(BINS):
+        sums = _sums(planes * _hat(levels, number))
+        grid[:, number, top : top + sums.shape[1], left : left + sums.shape[2]] = sums
+    moments = (planes.flatten(1).double() @ values.flatten(1).double().T).cpu()
+    return ColourStatistics(moments, grid, (size[0] / CELL, size[1] / CELL))
 
 
 def fit_colour_change(statistics: ColourStatistics, local: bool = True, dense: bool = False) -> ColourChange:
