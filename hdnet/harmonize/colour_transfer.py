@@ -33,7 +33,7 @@ MAX_GAIN = 2.0  # of the map: largest change along any direction of colour
 MAX_GROWTH = 6 / 255  # of the distance of a pixel on the rim to its neighbours' median
 EXPLAINED = 0.01  # standard deviation of what the map leaves over, below which the rim may follow it further
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-TILE = 192  # a side, in pixels, of what is mapped at a time: it stays in the processor's cache
+TILE = 256  # a side at most, in pixels, of what is mapped at a time: it stays in the processor's cache
 DEVICE_TILE = 2048  # elsewhere: every tile waits for the device
 
 
@@ -188,13 +188,14 @@ def apply_colour_change(
     # from dark to bright: the first bin's offset, then what each adds to the one before
     offsets = change.offsets.transpose(0, 1)
     offsets = offsets.diff(dim=0, prepend=torch.zeros_like(offsets[:1]))
-    side = TILE if picture.device.type == "cpu" else min(DEVICE_TILE, max(bottom - top, right - left))
-    scratch = offsets.new_empty(3 * side, side)  # new memory for every tile would take longer than the arithmetic
-    for row in range(top, bottom, side):
-        rows = slice(row, min(row + side, bottom))
+    side = TILE if picture.device.type == "cpu" else DEVICE_TILE
+    tall, wide = _evenly(bottom - top, side), _evenly(right - left, side)
+    scratch = offsets.new_empty(3 * tall, wide)  # new memory for every tile would take longer than the arithmetic
+    for row in range(top, bottom, tall):
+        rows = slice(row, min(row + tall, bottom))
         down, cells_down = _interpolation(rows, height, change.extent[0], offsets.shape[2], offsets)
-        for column in range(left, right, side):
-            columns = slice(column, min(column + side, right))
+        for column in range(left, right, wide):
+            columns = slice(column, min(column + wide, right))
             share = weight[rows, columns]
             if share.amax() == 0:
                 continue
@@ -219,6 +220,11 @@ def apply_colour_change(
             colours.copy_(after.clamp_(lowest, highest))
     if rim is not None:
         rim.restrain(picture, limit)
+
+
+def _evenly(length: int, most: int) -> int:
+    """The side of the fewest tiles, at most so long, that a length is cut into: no slivers."""
+    return -(-length // -(-length // most))
 
 
 def _luma(colours: Tensor) -> Tensor:

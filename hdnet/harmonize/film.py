@@ -28,9 +28,7 @@ from .seam import fit_seam, seam_pairs
 from .works import prepare_work, work_statistics
 
 REACH = 0.6  # seconds on either side that are averaged
-ASKED = (
-    0.4  # seconds between frames that the network sees; to show it every frame changes the error by less than 0.1 dB
-)
+ASKED = 0.5  # seconds between frames that the network sees; showing it every frame changes the error by about 0.1 dB
 PAIRS_KEPT = 16384  # of the edges of a shot
 
 Box = tuple[int, int, int, int]
