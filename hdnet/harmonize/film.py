@@ -1,6 +1,6 @@
 """A film frame by frame: the network on some frames, its change smoothed over time, memory that does not grow.
 
-The network is asked a few times a second. Around each frame that was asked, the statistics of its neighbours are added
+The network is asked twice a second. Around each frame that was asked, the statistics of its neighbours are added
 up under a Hann window, and between two of them the change goes over linearly. Nothing reaches across a cut. What is
 decided about a shot as a whole rests on all its frames asked so far, those looked ahead to among them.
 """
