@@ -53,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--codec", choices=CODECS, help="default: the film's own")
     parser.add_argument("--crf", type=int, default=16, help="of h264 and hevc, 0 is lossless (default: %(default)s)")
-    parser.add_argument("--preset", choices=PRESETS, default="fast", help="of h264 and hevc (default: %(default)s)")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="fast",
+        help="of h264 and hevc; encoding takes most of the time: h264 with veryfast and --crf 14 keeps the quality of "
+        "fast and --crf 16, encoded in half the time into files a fifth larger (default: %(default)s)",
+    )
     add_common_arguments(parser)
 
 

@@ -140,7 +140,7 @@ def colours_for(
         behind = read_picture(behind)[0] if behind.suffix.lower() in ENDINGS else Film(behind)
     images: Iterator[tuple[float, Tensor]]
     if isinstance(behind, Film):
-        images = ((seconds, _all_of(Planes(frame))) for seconds, frame in behind.frames())
+        images = ((seconds, _all_of(Planes(frame, to_change=False))) for seconds, frame in behind.frames())
     else:
         pictures = behind.images if isinstance(behind, Clip) else behind
         _check_size((pictures.shape[1], pictures.shape[2]), size)

@@ -123,7 +123,9 @@ def masks_for(
         greys = ((seconds, of_values(image[..., :3].float().mean(-1).clamp(0, 1))) for seconds, image in mask.frames())
         return shown(film, mask, greys)
     other = mask if isinstance(mask, Film) else Film(mask)
-    frames = ((seconds, _mask_of(Planes(frame), invert).fitted(size)) for seconds, frame in other.frames())
+    frames = (
+        (seconds, _mask_of(Planes(frame, to_change=False), invert).fitted(size)) for seconds, frame in other.frames()
+    )
     return shown(film, other, frames)
 
 

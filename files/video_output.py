@@ -104,6 +104,7 @@ def write_film(
 def _add_video(output: Any, film: Film, frame: Any, encoder: str, options: dict[str, str]) -> Any:
     stream = output.add_stream(encoder, rate=film.rate, options=options)
     stream.height, stream.width = frame.height, frame.width
+    stream.thread_type = "AUTO"  # PyAV's own choice has x264 cut frames into slices: larger files, and cores that wait
     stream.pix_fmt = _pixel_format(encoder, frame)
     if stream.pix_fmt != frame.format.name and _has_alpha(frame.format.name) and not _has_alpha(stream.pix_fmt):
         logger.warning("%s: %s holds no alpha channel; it is left out.", film.name, encoder)

@@ -27,14 +27,16 @@ class Planes:
     """The samples of one frame.
 
     Args:
-        frame: Decoded; copied where its memory is the decoder's, converted where its samples are not in planes.
+        frame: Decoded; converted where its samples are not in planes.
+        to_change: Copied where its memory is the decoder's, which may look at it again.
     """
 
-    def __init__(self, frame: VideoFrame) -> None:
+    def __init__(self, frame: VideoFrame, to_change: bool = True) -> None:
         name = planar_name(frame.format)
         if name != frame.format.name:
             frame = retimed(frame.reformat(format=name), frame)
-        frame.make_writable()
+        if to_change:
+            frame.make_writable()
         self.frame = frame
         form = frame.format
         self.size = (frame.height, frame.width)
@@ -58,7 +60,7 @@ class Planes:
     def copied(cls, frame: VideoFrame) -> Planes:
         """Of a copy, without alpha."""
         name = planar_name(frame.format, alpha=False)
-        source = cls(frame)
+        source = cls(frame, to_change=False)
         copy = VideoFrame(frame.width, frame.height, name)
         for tag in TAGS:
             setattr(copy, tag, getattr(frame, tag))

@@ -82,7 +82,11 @@ def _finish(picture: Tensor, size: Sequence[int]) -> Tensor:
 def _average(picture: Tensor, side: int, factor: int) -> Tensor:
     """Averages runs of ``factor`` along a side; what is left over at the end is averaged among itself."""
     whole = picture.shape[side] // factor * factor
-    parts = [picture.narrow(side, 0, whole).unflatten(side, (-1, factor)).mean(side + 1)]
+    first, *others = picture.narrow(side, 0, whole).unflatten(side, (-1, factor)).unbind(side + 1)
+    total = first.clone()
+    for each in others:  # several times faster than a mean over so short a side
+        total.add_(each)
+    parts = [total.div_(factor)]
     if whole < picture.shape[side]:
         parts.append(picture.narrow(side, whole, picture.shape[side] - whole).mean(side, keepdim=True))
     return torch.cat(parts, side)

@@ -204,6 +204,14 @@ def test_alpha_is_kept_where_the_codec_has_it_and_its_loss_is_said(tmp_path, cap
     assert close.mean() < 4  # the right matrix: another one would be 10 off
 
 
+def test_x264_works_on_whole_frames_beside_each_other(tmp_path):
+    """Slices of one frame, PyAV's own choice, make larger files; x264 writes into each what it did."""
+    write(tmp_path / "film.mkv", [textured(size=(480, 640))] * 3, "yuv420p", "libx264")
+    write(tmp_path / "mask.mkv", [as_picture(rectangle(size=(480, 640)))] * 3, "gray")
+    assert video(tmp_path, "film.mkv", "mask.mkv", "-o", "out.mp4") == 0
+    assert b"sliced_threads=0" in (tmp_path / "out.mp4").read_bytes()
+
+
 def test_a_container_that_does_not_hold_the_codec_is_refused_in_a_sentence(tmp_path, capsys):
     write(tmp_path / "film.mkv", [textured()] * 3)
     write(tmp_path / "mask.mkv", [as_picture(MASK)] * 3)
