@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=PRESETS,
         default="fast",
-        help="of h264 and hevc; encoding takes most of the time: h264 with veryfast and --crf 14 comes near the quality "
-        "of fast and --crf 16, encoded in half the time into files a fifth larger (default: %(default)s)",
+        help="of h264 and hevc; encoding takes most of the time: h264 with veryfast and --crf 14 comes near the "
+        "quality of fast and --crf 16, encoded in half the time into files a fifth larger (default: %(default)s)",
     )
     add_common_arguments(parser)
 
