@@ -42,8 +42,8 @@ MASKS = ["blob", "random", "soft", "none", "all", "a few points", "all but a few
 
 
 def assert_equals_the_oracle(network, composite, mask, reference=None):
+    """With gradients and without, where much is computed in another way."""
     config = network.config
-    output = network(composite, mask, reference)
     expected = oracle.network(
         composite,
         mask,
@@ -53,9 +53,12 @@ def assert_equals_the_oracle(network, composite, mask, reference=None):
         global_dynamics=config.global_dynamics,
         reference=reference,
     )
-    assert output.shape == composite.shape
-    assert output.abs().max() <= 1
-    torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            output = network(composite, mask, reference)
+        assert output.shape == composite.shape
+        assert output.abs().max() <= 1
+        torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -176,14 +179,15 @@ def test_every_parameter_learns(preset):
     assert not still
 
 
+@pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_under_autocast_stays_near(dtype):
+def test_half_precision_under_autocast_stays_near(dtype, gradients):
     torch.manual_seed(0)
     network = HDNet(HDNetConfig(8, local_dynamics=None)).eval().requires_grad_(False)
     near_identity_(network)
     composite, mask = torch.rand(1, 3, 40, 40) * 2 - 1, random_mask(1, 40, 40, "blob").float()
     exact = network(composite, mask)
-    with torch.autocast("cpu", dtype):
+    with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype):
         near = network(composite, mask)
     torch.testing.assert_close(near.float(), exact, rtol=0, atol=0.05)
 
