@@ -1,4 +1,4 @@
-"""Speed of `harmonize video`: frames a second of the whole command, and what reading and encoding alone would take.
+"""Speed of `harmonize video`: frames a second of all its work, and what reading and encoding alone would take.
 
 The film is made from the composite that comes with the pack: enlarged, panned, with grain, encoded as a camera would.
 
@@ -12,14 +12,16 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from .measure import in_own_process, machine
 
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
 RATE = 25
+READ_AHEAD = 4  # frames, as the command does
 GRAIN = 1.5 / 255  # standard deviation
 CAMERA = {"crf": "17", "preset": "medium"}
 
@@ -87,8 +89,8 @@ def make_film(folder: Path, frames: int, width: int, height: int) -> float:
 
 def timed(job: Callable[[Path, str, str], None], folder: Path, preset: str, crf: str) -> tuple[float, float]:
     """Seconds by the clock and of all cores, imports left out."""
-    from ..cli import video  # noqa: F401
     from ..files import video_output  # noqa: F401
+    from ..hdnet.harmonize import film  # noqa: F401
     from ..weights import load_network
 
     load_network()
@@ -108,27 +110,31 @@ def read(folder: Path, preset: str, crf: str) -> None:
 
 def encode(folder: Path, preset: str, crf: str) -> None:
     """Decodes film and masks beside it and encodes the frames as they are."""
-    from ..files.ahead import ahead
+    _write(folder, preset, crf, lambda frames: frames)
+
+
+def harmonize(folder: Path, preset: str, crf: str) -> None:
+    """As `harmonize video` does it; every frame is changed."""
+    from ..hdnet import Harmonizer
+    from ..hdnet.harmonize.film import FilmHarmonizer
+    from ..weights import load_network
+
+    _write(folder, preset, crf, FilmHarmonizer(Harmonizer(load_network(precision="auto")), foreground="pasted"))
+
+
+def _write(folder: Path, preset: str, crf: str, work: Callable[[Iterator[Any]], Iterator[Any]]) -> None:
+    from ..files.ahead import ahead, cores_left
     from ..files.video import Film
     from ..files.video_frames import masked_frames
     from ..files.video_output import write_film
 
     film = Film(folder / "film.mp4")
-    write_film(
-        folder / "out.mp4",
-        film,
-        lambda aside: ahead(masked_frames(film, folder / "mask.mp4", aside=aside), 4),
-        crf=int(crf),
-        preset=preset,
-    )
 
+    def frames(aside: Callable[[Any], None]) -> Iterator[Any]:
+        return work(ahead(masked_frames(film, folder / "mask.mp4", aside=aside), READ_AHEAD))
 
-def harmonize(folder: Path, preset: str, crf: str) -> None:
-    """The whole command; every frame is changed."""
-    from ..cli import main
-
-    given = [str(folder / "film.mp4"), str(folder / "mask.mp4"), "-o", str(folder / "out.mp4")]
-    main(["video", *given, "--foreground", "pasted", "--preset", preset, "--crf", crf])
+    with cores_left():
+        write_film(folder / "out.mp4", film, frames, crf=int(crf), preset=preset)
 
 
 if __name__ == "__main__":
