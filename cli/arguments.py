@@ -208,9 +208,9 @@ def named(path: Path) -> Iterator[None]:
         record.msg, record.args = re.sub("(?i)image 0", lambda _: path.name, record.getMessage()), ()
         return True
 
-    from ..hdnet import Harmonizer
+    from ..hdnet import harmonize
 
-    library = logging.getLogger(Harmonizer.__module__)
+    library = logging.getLogger(harmonize.__name__)
     library.addFilter(name_it)
     try:
         yield

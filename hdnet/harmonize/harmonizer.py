@@ -24,7 +24,7 @@ from .resize import working_size
 from .scene_linear import harmonize_scene_linear, is_scene_linear
 from .works import Work, ask_about
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 CONSISTENCY = ("per_frame", "uniform", "smooth", "auto")
 FOREGROUND = ("auto", "pasted", "edited")

@@ -13,7 +13,7 @@ from .defringe import defringe
 from .drift import find_drift
 from .masks import fit_mask, shape_mask
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 VAE_STEP = 8  # pixels; what is left over of a side is cut off, half of it at the top and the left
 BRIGHTEST, DARKEST = 64.0, -0.5  # beyond, a picture in 0..255 or -1..1; highlights of linear light lie between

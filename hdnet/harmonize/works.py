@@ -14,7 +14,7 @@ from .inputs import Frames
 from .masks import bounding_box
 from .resize import shrink, shrink_separately, working_size
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 ONE_COLOUR = 1e-4
 TRANSFER_RESOLUTION = 512  # a change is known at this many squared pixels at most; more add time and noise
