@@ -18,7 +18,7 @@ from images import decibels
 NETWORK = {torch.float32: 80, torch.float16: 55, torch.bfloat16: 45}  # dB at least
 WHOLE = {torch.float32: (75, 1 / 255), torch.float16: (60, 2 / 255), torch.bfloat16: (48, 8 / 255)}  # dB, largest
 TF32 = (50, 6 / 255)
-NAMES = ["hdnet-lite", "hdnet-lite-scene", "hdnet", "semantic context"]
+NAMES = ["hdnet-lite", "hdnet-lite-semantic", "hdnet", "semantic context"]
 
 
 @pytest.fixture(scope="module")

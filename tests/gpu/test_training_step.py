@@ -26,8 +26,8 @@ def batch():
 
 
 def network_of(preset):
-    """The shipped weights with a scene context, or random ones as a training begins with."""
-    if preset == "hdnet-lite-scene":
+    """The shipped weights with a semantic context, or random ones as a training begins with."""
+    if preset == "hdnet-lite-semantic":
         return load_network(preset, precision="float32").train().requires_grad_(True)
     torch.manual_seed(0)
     network = HDNet(HDNetConfig.preset(preset))
@@ -48,7 +48,7 @@ def step(network, composite, mask, real, kind=None):
     return float(loss.detach()), *(each.float().cpu() for each in vectors)
 
 
-@pytest.mark.parametrize("preset", ["hdnet-lite", "hdnet-lite-scene", "hdnet"])
+@pytest.mark.parametrize("preset", ["hdnet-lite", "hdnet-lite-semantic", "hdnet"])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_loss_gradient_and_weights(preset, channels_last, device):
     network = network_of(preset)

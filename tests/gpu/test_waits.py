@@ -45,7 +45,7 @@ def test_what_is_counted(device):
     assert waits_for(device, lambda: (values * 2).sum()) == 0
 
 
-@pytest.mark.parametrize("preset", ["hdnet-lite", "hdnet-lite-scene", "hdnet"])
+@pytest.mark.parametrize("preset", ["hdnet-lite", "hdnet-lite-semantic", "hdnet"])
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @torch.no_grad()
 def test_the_network(preset, kind, device):
