@@ -152,14 +152,10 @@ def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
     Returns:
         The factor; 1 where no light is seen.
     """
-    step = max(1, math.isqrt(light.shape[0] * light.shape[1] // SAMPLES))
-    pixels = light[::step, ::step].float()
-    pixels = pixels.flatten(0, 1) if weight is None else pixels[weight[::step, ::step] > 0]
-    pixels = pixels.clamp(min=0)
+    pixels = _samples(light, None if weight is None else weight > 0).float().clamp(min=0)
     if not pixels.any():
         return 1.0
-    largest = pixels.amax(-1).sort().values
-    bright, brightest = float(largest[int(BRIGHT * (len(largest) - 1))]), float(largest[-1])
+    bright, brightest = _quantiles(pixels.amax(-1), BRIGHT, 1.0)
     white = min(brightest, OUTLIERS * bright) or brightest
     luminance = (pixels @ pixels.new_tensor(LUMINANCE)) / white
     luminance = luminance[luminance > 0]
@@ -172,6 +168,19 @@ def find_exposure(light: Tensor, weight: Tensor | None = None) -> float:
     for _ in range(ROUNDS):  # from below, for what becomes white gains no more
         raised *= max(1.0, wanted / key(raised))
     return ROOM * min(raised, MOST_RAISED) / white
+
+
+def _samples(light: Tensor, where: Tensor | None) -> Tensor:
+    """``[N, 3]``, about SAMPLES pixels at most of ``[H, W, 3]``, from all over it, where ``[H, W]`` says so."""
+    step = max(1, math.isqrt(light.shape[0] * light.shape[1] // SAMPLES))
+    some = light[::step, ::step]
+    return some.flatten(0, 1) if where is None else some[where[::step, ::step]]
+
+
+def _quantiles(values: Tensor, *shares: float) -> list[float]:
+    """Of ``[N]``, not empty, without interpolation."""
+    ordered = values.sort().values
+    return [float(ordered[int(share * (len(ordered) - 1))]) for share in shares]
 
 
 def background_exposure(picture: Tensor, mask: Tensor) -> float:
@@ -243,8 +252,7 @@ def harmonize_scene_linear(
             paste(composite, picture[..., :3].float(), frames.background[index % len(frames.background)], masks(index))
     light = out[..., :3]
     exposures = [2.0**exposure] * count if exposure is not None else _found(out, masks)
-    film = _is_film(out, masks, exposures, consistency)
-    if film and exposure is None:
+    if exposure is None and _is_film(out, masks, exposures, consistency):
         exposures = _mean(exposures)
     shown, behind = _rendered(light, exposures), None
     if frames.background is not None:
@@ -263,7 +271,8 @@ def harmonize_scene_linear(
     gains = [1.0] * count
     if behind is None and objects != "each":
         gains = [_dimming(each, masks(index), exposures[index]) for index, each in enumerate(light)]
-        gains = _mean(gains) if film else gains
+        if min(gains) < 1 and _is_film(out, masks, exposures, consistency):
+            gains = _mean(gains)
     changed, decisions = judge(shown, background=behind)
     dim = [index for index, gain in enumerate(gains) if gain < 1 and decisions[index].kind == "pasted"]
     dimmed = light.clone() if dim else light
@@ -296,12 +305,10 @@ def _dimming(light: Tensor, mask: Tensor, exposure: float) -> float:
         mask: ``[H, W]``.
         exposure: Factor.
     """
-    step = max(1, math.isqrt(mask.numel() // SAMPLES))
-    inside = light[::step, ::step][mask[::step, ::step] > 0.5]
+    inside = _samples(light, mask > 0.5)
     if not len(inside):
         return 1.0
-    largest = inside.amax(-1).sort().values * exposure
-    middle, bright = (float(largest[int(share * (len(largest) - 1))]) for share in (0.5, MOST_IN_SIGHT))
+    middle, bright = _quantiles(inside.amax(-1) * exposure, 0.5, MOST_IN_SIGHT)
     return 1 / max(1.0, min(bright, (middle / OUT_OF_SIGHT) ** 3))
 
 
