@@ -8,8 +8,6 @@ regions, and a small perceptron adds to the foreground's last kernel what follow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,14 +86,16 @@ class Encoder(nn.Module):
             channels = width
         self.stages = nn.ModuleList(stages)
 
-    def forward(self, picture: Tensor) -> Iterator[Tensor]:
+    def forward(self, picture: Tensor) -> list[Tensor]:
         """Of ``[B, 4, H, W]``, colours in -1..1, the features of the stages `DESCRIBING`."""
         x = picture.contiguous(memory_format=torch.channels_last)
         x = F.relu6(self.stem(_same(x, 3, 2)), inplace=True)
+        described = []
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number in DESCRIBING:
-                yield x
+                described.append(x)
+        return described
 
 
 class Block(nn.Module):
