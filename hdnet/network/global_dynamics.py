@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .regions import Regions
-from .tokens import at_least_float32, positions, strips, to_map, to_tokens, weighted_sums
+from .tokens import at_least_float32, in_one_piece, positions, strips, to_map, to_tokens, weighted_sums
 
 HIDDEN = 4  # channels between the pooled features and the kernels; half of them for either kernel
 
@@ -58,7 +58,7 @@ class GlobalDynamics(nn.Module):
         foreground, background = foreground.split(widths, 1), background.split(widths, 1)
         if self.guide is not None:
             chosen = _learned_guide(self.guide, parts)
-        elif torch.is_grad_enabled():
+        elif in_one_piece():
             chosen = regions.foreground[..., None].to(parts[0].dtype)
         else:
             return to_map(_by_region(parts, foreground, background, regions.foreground, offset), regions)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .regions import Regions
-from .tokens import at_least_float32, pad_edge, strips, to_map, to_tokens, weighted_sums
+from .tokens import at_least_float32, in_one_piece, pad_edge, strips, to_map, to_tokens, weighted_sums
 
 EPSILON = 1e-5
 
@@ -90,7 +90,7 @@ def _statistics(tokens: Tensor, indicators: Tensor, regions: tuple[Tensor, ...])
 
 def _affine(tokens: Tensor, indicators: Tensor, scale: Tensor, shift: Tensor, inplace: bool) -> Tensor:
     """``tokens * scale + shift``, with ``[B, R, C]`` coefficients of each region."""
-    if torch.is_grad_enabled():
+    if in_one_piece():
         return torch.addcmul(indicators @ shift, at_least_float32(tokens), indicators @ scale).to(tokens.dtype)
     result = tokens if inplace else torch.empty_like(tokens)
     for start, end in strips(tokens):

@@ -61,12 +61,18 @@ def weighted_sums(weights: Tensor, tokens: Tensor) -> Tensor:
     return reduce(operator.add, parts)
 
 
+def in_one_piece() -> bool:
+    """Whether to leave memory alone: gradients need it all, and a compiler arranges it better."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
 def strips(tokens: Tensor) -> Iterator[tuple[int, int]]:
-    """Ranges of positions of ``[B, N, C]`` to be worked on one after another; all at once where gradients are."""
+    """Ranges of positions of ``[B, N, C]`` to be worked on one after another; all at once where `in_one_piece`."""
     count = tokens.shape[1]
+    if in_one_piece():
+        yield 0, count
+        return
     values = torch.get_num_threads() * STRIP if tokens.device.type == "cpu" else DEVICE_STRIP
     step = max(1, values // (tokens.shape[0] * tokens.shape[2]))
-    if torch.is_grad_enabled():
-        step = count
     for start in range(0, count, step):
         yield start, min(start + step, count)
