@@ -6,6 +6,7 @@ import comfy.model_management
 import comfy.model_patcher
 from comfy_api.latest import io
 
+from ..hdnet.harmonize.second_look import ENLARGED
 from ..hdnet.network.precision import PRECISIONS, choose_dtype
 from ..weights import load_network
 from ..weights.catalogue import DEFAULT
@@ -30,7 +31,10 @@ def judged_pixels(height: int, width: int, resolution: str) -> int:
 
 def load_onto_device(patcher: comfy.model_patcher.ModelPatcher, pixels: int) -> None:
     """Has ComfyUI make room for the network and its activations on so many pixels."""
-    needed = BYTES_PER_PIXEL * pixels * patcher.model.config.base_channels // 8
+    network = patcher.model
+    if network.second_look and pixels <= ENLARGED:
+        pixels = int(pixels * network.second_look**2)
+    needed = BYTES_PER_PIXEL * pixels * network.config.base_channels // 8
     comfy.model_management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
 
 

@@ -8,6 +8,7 @@ key                meaning
 local_dynamics     ``paper`` or ``published`` (see :class:`~..hdnet.HDNetConfig`)
 neighbours         K, ``1`` to ``9``
 acting             when to trust the network, ``low high strength`` (:class:`~..hdnet.acting.ActingRule`)
+second_look        how much larger the mirrored picture is that is judged too (:mod:`~..hdnet.harmonize.second_look`)
 title              a line for people
 licence            SPDX name of the licence of the weights
 training_data      what they were trained on, with sources and terms
@@ -21,6 +22,7 @@ source             paper, or where a converted checkpoint came from
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..hdnet import HDNet
 
+LARGEST_LOOK = 2
 CARD_KEYS = ("title", "licence", "training_data", "training", "figures", "limits", "source")
 
 
@@ -55,6 +58,8 @@ def save_network(
     facts = {"format": "harmonize-composite", "neighbours": str(config.neighbours)}
     if network.acting is not None:
         facts["acting"] = str(network.acting)
+    if network.second_look is not None:
+        facts["second_look"] = f"{network.second_look:g}"
     if config.local_dynamics:
         facts["local_dynamics"] = config.local_dynamics
     kind = getattr(torch, dtype)
@@ -118,7 +123,19 @@ def read_network(path: str | Path) -> HDNet:
             network.acting = ActingRule.from_text(text)
         except ValueError as error:
             raise WeightsError(f"{path}: its metadata holds a rule that cannot be used. {error}") from error
+    if text := metadata.get("second_look"):
+        network.second_look = _scale(text, path)
     return network
+
+
+def _scale(text: str, path: str | Path) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not 1 <= scale <= LARGEST_LOOK:
+        raise WeightsError(f"{path}: its metadata holds a second look that is no scale in 1..{LARGEST_LOOK}: {text!r}.")
+    return scale
 
 
 def _read(path: str | Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -22,6 +22,7 @@ from .options import check_choice, check_resolution, check_strength
 from .proposals import proposals_of, settle
 from .resize import working_size
 from .scene_linear import harmonize_scene_linear, is_scene_linear
+from .second_look import take_second_look
 from .works import Work, ask_about
 
 logger = logging.getLogger(__package__)
@@ -207,11 +208,16 @@ class Harmonizer:
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
-        generated = self.run_network(*inputs)
-        # the difference to what was shown, in the network's own precision: no change is exactly none
-        change = (generated.float() - inputs[0].to(generated).float()).to(pictures.device).div_(2)
+        scale = getattr(self.network, "second_look", None)
+        change = take_second_look(self._change, inputs, scale) if scale else self._change(*inputs)
         for work, each in zip(works, change):
             work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
+
+    def _change(self, *inputs: Tensor) -> Tensor:
+        """What the network does to composites, in 0..1: ``[B, 3, H, W]`` on their device."""
+        generated = self.run_network(*inputs)
+        # the difference to what was shown, in the network's own precision: no change is exactly none
+        return (generated.float() - inputs[0].to(generated).float()).to(inputs[0].device).div_(2)
 
     def run_network(self, *inputs: Tensor) -> Tensor:
         """Runs the network in its own precision, or in float32 where that does not hold the result.

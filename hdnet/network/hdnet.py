@@ -69,6 +69,7 @@ class HDNet(nn.Module):
         super().__init__()
         self.config = config
         self.acting: ActingRule | None = None  # when to trust these weights; comes with them
+        self.second_look: float | None = None  # the scale at which they gain from a mirrored picture; comes with them
         base = config.base_channels
         widths = [base * factor for factor, _ in ENCODER]
 

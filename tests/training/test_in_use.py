@@ -22,7 +22,7 @@ from harmonize_composite.training.evaluation.in_use import KINDS, cases_in_use, 
 from harmonize_composite.training.evaluation.metrics import Metrics, speckle
 from harmonize_composite.training.evaluation.report import NETWORK, summarise
 from harmonize_composite.training.sample import Sample
-from harmonize_composite.weights import read_metadata, save_network
+from harmonize_composite.weights import load_network, read_metadata, save_network
 
 cv2 = pytest.importorskip("cv2")
 
@@ -238,3 +238,20 @@ def test_calibrating_adds_the_rule_and_leaves_the_tensors(photographs, tmp_path,
     assert read_metadata(path).items() >= said.items()
     low, high, strength = map(float, read_metadata(path)["acting"].split())
     assert f"low {low:g}, high {high:g}, strength {strength:g}" in capsys.readouterr().out
+
+
+def test_a_second_look_is_written_with_the_rule_that_counts_on_it(photographs, tmp_path, capsys):
+    torch.manual_seed(0)
+    path = tmp_path / "w.safetensors"
+    save_network(HDNet(HDNetConfig(base_channels=2)), path, {"title": "mine"})
+    calibrate = ["weights", "calibrate", str(path), str(photographs), "--count", "3"]
+    assert main([*calibrate, "--second-look", "1.25"]) == 0
+    assert load_network(path).second_look == 1.25
+    looked_twice = capsys.readouterr().out
+    assert main(calibrate) == 0
+    assert capsys.readouterr().out == looked_twice and load_network(path).second_look == 1.25
+    assert main([*calibrate, "--second-look", "0"]) == 0
+    assert capsys.readouterr().out != looked_twice
+    assert load_network(path).second_look is None and read_metadata(path)["title"] == "mine"
+    assert main([*calibrate, "--second-look", "3"]) == 2
+    assert "0 or a scale in 1..2, not 3" in capsys.readouterr().err

@@ -28,7 +28,11 @@ COST_OF_CHANGE = 1e-3  # of a mean square of 1, 0..255, on harmonious pictures
 
 
 def calibrate(
-    weights: Path, photographs: Path, count: int = 176, progress: Callable[[Iterable], Iterable] = iter
+    weights: Path,
+    photographs: Path,
+    count: int = 176,
+    progress: Callable[[Iterable], Iterable] = iter,
+    second_look: float | None = None,
 ) -> tuple[ActingRule, str]:
     """Fits the rule on the photographs by which weights are chosen, and writes it into the weights' metadata.
 
@@ -37,12 +41,19 @@ def calibrate(
         photographs: Folder with `images/` and `masks/`.
         count: Composites of each kind.
         progress: Wraps the iteration over the composites.
+        second_look: How much larger the mirrored composite is that the network is to judge too, 1 to 2; 0 for none,
+            None for what the weights say.
 
     Returns:
         The rule, and a line on what it does to these composites.
     """
     network = load_network(weights)
     network.acting = None
+    metadata = read_metadata(weights)
+    if second_look is not None:
+        network.second_look = second_look or None
+        metadata = {key: text for key, text in metadata.items() if key != "second_look"}
+        metadata |= {"second_look": f"{second_look:g}"} if second_look else {}
     source = Photographs(photographs, "choose")
     method = by_network(Harmonizer(network), 256, foreground="pasted")
     groups = [_scores(cases_in_use(source, kind, count), method, progress) for kind in KINDS]
@@ -51,7 +62,7 @@ def calibrate(
     rule = fit_rule(groups, idle)
     said = ", ".join(f"{kind} {_describe(group, rule)}" for kind, group in zip(KINDS, groups))
     said += f", harmonious pictures changed by fMSE {_change(idle, rule):.0f}"
-    save_metadata(weights, read_metadata(weights) | {"acting": str(rule)})
+    save_metadata(weights, metadata | {"acting": str(rule)})
     return rule, said
 
 

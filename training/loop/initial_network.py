@@ -30,7 +30,7 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
         if known:
             return HDNet(HDNetConfig(**known))
         network = load_network(options.init)
-        network.acting = None  # fitted to weights that will not be these
+        network.acting = network.second_look = None  # found for weights that will not be these
         return _extended(network, options).requires_grad_(True).train()
     shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", *CONTEXTS)}
     config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})

@@ -1,0 +1,42 @@
+"""A second look at a composite: mirrored, and larger.
+
+A network's answer should not depend on which side is left, nor on a fourth of size more or less. Where it does, it
+errs, and the mean of both answers errs less. Weights say whether they gain from it, for their rule of when to act
+(:mod:`..network.acting`) is calibrated with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from .resize import STRIDE
+
+ENLARGED = 512**2  # pixels; more are mirrored only, so that what is bounded stays so
+
+
+def take_second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scale: float) -> Tensor:
+    """The mean of what is said of composites and of their mirror images.
+
+    Args:
+        change_of: Takes ``inputs`` and returns a change ``[B, 3, H, W]``.
+        inputs: Composites ``[B, 3, H, W]``, masks ``[B, 1, H, W]`` and, if there are any, references like these.
+        scale: How much larger the mirror images are.
+
+    Returns:
+        ``[B, 3, H, W]``.
+    """
+    size = inputs[0].shape[-2:]
+    if size.numel() <= ENLARGED:
+        larger = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in size]
+        composite, *masks = inputs
+        masks = [F.interpolate(each.float(), larger, mode="nearest") for each in masks]
+        seen = [F.interpolate(composite, larger, mode="bilinear"), *masks]
+    else:
+        seen = list(inputs)
+    second = change_of(*(each.flip(-1) for each in seen)).flip(-1)
+    if second.shape[-2:] != size:
+        second = F.interpolate(second, size, mode="area")
+    return (change_of(*inputs) + second) / 2
