@@ -10,15 +10,15 @@ from ..hdnet import Harmonizer
 
 LIMIT = 256 << 20  # bytes for each node; what exceeds them is computed again
 
-# Outputs by image and, as several nodes may take one image, by node. An image that ComfyUI lets go takes its entry
+# Proposals by image and, as several nodes may take one image, by node. An image that ComfyUI lets go takes its entry
 # along: nothing here outlives ComfyUI's own cache.
-_outputs: MutableMapping[torch.Tensor, dict[str | None, dict[bytes, torch.Tensor]]] = WeakTensorKeyDictionary()
+_proposals: MutableMapping[torch.Tensor, dict[str | None, dict[bytes, torch.Tensor]]] = WeakTensorKeyDictionary()
 
 
 class RememberingHarmonizer(Harmonizer):
-    """A harmonizer that knows what its network said in the node's last run on the same image.
+    """A harmonizer that knows what its network proposed in the node's last run on the same image.
 
-    Outputs are found by a digest of all that the network sees, weights included, so they are those that it would give.
+    Proposals are found by a digest of all that the network sees, weights included: they are those that it would make.
 
     Args:
         network: As of :class:`~..hdnet.Harmonizer`.
@@ -29,21 +29,21 @@ class RememberingHarmonizer(Harmonizer):
 
     def __init__(self, network: torch.nn.Module, batch_pixels: int, image: torch.Tensor, node: str | None) -> None:
         super().__init__(network, batch_pixels)
-        self._weights = digest(*network.parameters())
-        nodes = _outputs.setdefault(image, {})
+        self._weights = digest(*network.parameters()) + str(getattr(network, "second_look", None)).encode()
+        nodes = _proposals.setdefault(image, {})
         self._last = nodes.get(node, {})
-        self._outputs: dict[bytes, torch.Tensor] = {}  # only of one run, else every setting tried would stay
-        nodes[node] = self._outputs
+        self._proposals: dict[bytes, torch.Tensor] = {}  # only of one run, else every setting tried would stay
+        nodes[node] = self._proposals
 
-    def run_network(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Runs the network, or returns what it said."""
+    def propose(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Asks the network, or returns what it said."""
         key = self._weights + digest(*inputs)
-        output = self._last.pop(key, None)
-        if output is None:
-            output = super().run_network(*inputs)
-        if sum(each.nbytes for each in self._outputs.values()) + output.nbytes <= LIMIT:
-            self._outputs[key] = output.cpu()
-        return output
+        proposal = self._last.pop(key, None)
+        if proposal is None:
+            proposal = super().propose(*inputs)
+        if sum(each.nbytes for each in self._proposals.values()) + proposal.nbytes <= LIMIT:
+            self._proposals[key] = proposal.cpu()
+        return proposal
 
 
 def digest(*tensors: torch.Tensor) -> bytes:

@@ -59,8 +59,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite-semantic",
             file="hdnet_lite_semantic.safetensors",
-            size=8149798,
-            sha256="be4dffdce64505e4c3242320e70cae6ffe0954bab6c33f736bb3d756c6318c4d",
+            size=8150598,
+            sha256="6c423adc7bf1c104fee5283876c7cc735085d3c4faca2ce0511caa6fbe252bca",
             architecture="hdnet-lite",
             licence="MIT AND Apache-2.0",
             paper=PAPER,

@@ -208,13 +208,22 @@ class Harmonizer:
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
-        scale = getattr(self.network, "second_look", None)
-        change = take_second_look(self._change, inputs, scale) if scale else self._change(*inputs)
-        for work, each in zip(works, change):
+        for work, each in zip(works, self.propose(*inputs)):
             work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
 
+    def propose(self, *inputs: Tensor) -> Tensor:
+        """How the network would change composites, after a second look where its weights ask for one.
+
+        Args:
+            *inputs: As of :meth:`run_network`.
+
+        Returns:
+            ``[B, 3, H, W]``, differences of colours in 0..1, on the composites' device.
+        """
+        scale = getattr(self.network, "second_look", None)
+        return take_second_look(self._change, inputs, scale) if scale else self._change(*inputs)
+
     def _change(self, *inputs: Tensor) -> Tensor:
-        """What the network does to composites, in 0..1: ``[B, 3, H, W]`` on their device."""
         generated = self.run_network(*inputs)
         # the difference to what was shown, in the network's own precision: no change is exactly none
         return (generated.float() - inputs[0].to(generated).float()).to(inputs[0].device).div_(2)
