@@ -255,7 +255,7 @@ class Shot(Generic[AnyFrame]):
         work = prepare_work(frames, 0, picture, mask, working_size(picture.shape[:2], self.film.resolution))
         if isinstance(work, str):
             return None
-        self.film.harmonizer.generate([work])
+        self.film.harmonizer.generate([work], brief=True)
         statistics = work_statistics(work)
         self.proposals, self.mean_squares = self.proposals + 1, self.mean_squares + statistics.mean_square
         return statistics

@@ -22,7 +22,7 @@ from .options import check_choice, check_resolution, check_strength
 from .proposals import proposals_of, settle
 from .resize import working_size
 from .scene_linear import harmonize_scene_linear, is_scene_linear
-from .second_look import take_second_look
+from .second_look import second_look
 from .works import Work, ask_about
 
 logger = logging.getLogger(__package__)
@@ -197,8 +197,8 @@ class Harmonizer:
                     self.generate([work])
             yield from some
 
-    def generate(self, works: list[Work]) -> None:
-        """Fills in the targets of works of one shape."""
+    def generate(self, works: list[Work], brief: bool = False) -> None:
+        """Fills in the targets of works of one shape; ``brief`` as of :meth:`propose`."""
         pictures = torch.stack([work.source for work in works])
         foreground = torch.stack([work.foreground for work in works])[:, None]
         references = [work.reference for work in works if work.reference is not None]  # of all of them or of none
@@ -208,20 +208,24 @@ class Harmonizer:
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
-        for work, each in zip(works, self.propose(*inputs)):
+        for work, each in zip(works, self.propose(*inputs, brief=brief)):
             work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
 
-    def propose(self, *inputs: Tensor) -> Tensor:
+    def propose(self, *inputs: Tensor, brief: bool = False) -> Tensor:
         """How the network would change composites, after a second look where its weights ask for one.
 
         Args:
             *inputs: As of :meth:`run_network`.
+            brief: The second look alone, which errs nearly as little; for films, that average over time.
 
         Returns:
             ``[B, 3, H, W]``, differences of colours in 0..1, on the composites' device.
         """
         scale = getattr(self.network, "second_look", None)
-        return take_second_look(self._change, inputs, scale) if scale else self._change(*inputs)
+        if not scale:
+            return self._change(*inputs)
+        second = second_look(self._change, inputs, scale)
+        return second if brief else (self._change(*inputs) + second) / 2
 
     def _change(self, *inputs: Tensor) -> Tensor:
         generated = self.run_network(*inputs)

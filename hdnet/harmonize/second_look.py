@@ -17,8 +17,8 @@ from .resize import STRIDE
 ENLARGED = 512**2  # pixels; more are mirrored only, so that what is bounded stays so
 
 
-def take_second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scale: float) -> Tensor:
-    """The mean of what is said of composites and of their mirror images.
+def second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scale: float) -> Tensor:
+    """What is said of composites from their mirror images.
 
     Args:
         change_of: Takes ``inputs`` and returns a change ``[B, 3, H, W]``.
@@ -36,7 +36,5 @@ def take_second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor],
         seen = [F.interpolate(composite, larger, mode="bilinear"), *masks]
     else:
         seen = list(inputs)
-    second = change_of(*(each.flip(-1) for each in seen)).flip(-1)
-    if second.shape[-2:] != size:
-        second = F.interpolate(second, size, mode="area")
-    return (change_of(*inputs) + second) / 2
+    change = change_of(*(each.flip(-1) for each in seen)).flip(-1)
+    return change if change.shape[-2:] == size else F.interpolate(change, size, mode="area")

@@ -76,3 +76,13 @@ def test_a_background_beside_the_composite_is_mirrored_with_it():
     result = Harmonizer(network)(image, torch.ones(1, 64, 64), background=image.flip(1), foreground="pasted")
     assert [seen[0].shape[-1] for seen in network.seen] in ([128, 160], [160, 128])
     assert (result - image - 0.1).abs().max() < 1e-3
+
+
+def test_a_film_is_looked_at_once_and_mirrored():
+    image, mask = composite(64, 96)
+    shown, inside = image.permute(0, 3, 1, 2) * 2 - 1, mask[:, None]
+    network = Network(1.25, slope=0.2)
+    change = Harmonizer(network).propose(shown, inside, brief=True)
+    assert [tuple(seen[0].shape[-2:]) for seen in network.seen] == [(80, 120)]
+    expected = 0.2 * torch.linspace(1, -1, 96).expand_as(change)
+    assert (change - expected).abs().max() < 5e-3
