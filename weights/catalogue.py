@@ -59,8 +59,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite-semantic",
             file="hdnet_lite_semantic.safetensors",
-            size=8150598,
-            sha256="6c423adc7bf1c104fee5283876c7cc735085d3c4faca2ce0511caa6fbe252bca",
+            size=8150694,
+            sha256="0fa1ac83d80be64aeeba66b72ec99c0b5fc55238e2022bea4215573a545d3e08",
             architecture="hdnet-lite",
             licence="MIT AND Apache-2.0",
             paper=PAPER,

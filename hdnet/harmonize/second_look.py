@@ -32,7 +32,7 @@ def second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scal
     if size.numel() <= ENLARGED:
         larger = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in size]
         composite, *masks = inputs
-        masks = [F.interpolate(each.float(), larger, mode="nearest") for each in masks]
+        masks = [F.interpolate(each.float(), larger, mode="nearest-exact") for each in masks]
         seen = [F.interpolate(composite, larger, mode="bilinear"), *masks]
     else:
         seen = list(inputs)
