@@ -52,8 +52,9 @@ def calibrate(
     metadata = read_metadata(weights)
     if second_look is not None:
         network.second_look = second_look or None
-        metadata = {key: text for key, text in metadata.items() if key != "second_look"}
-        metadata |= {"second_look": f"{second_look:g}"} if second_look else {}
+        metadata.pop("second_look", None)
+        if second_look:
+            metadata["second_look"] = f"{second_look:g}"
     source = Photographs(photographs, "choose")
     method = by_network(Harmonizer(network), 256, foreground="pasted")
     groups = [_scores(cases_in_use(source, kind, count), method, progress) for kind in KINDS]
