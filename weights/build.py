@@ -52,6 +52,7 @@ def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: st
 
 def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNetConfig:
     from ..hdnet import HDNetConfig
+    from ..hdnet.network.semantic_context import SIZES, STAGES
 
     first = tensors.get("encoder.0.weight")
     if first is None or first.dim() != 4:
@@ -62,6 +63,8 @@ def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> 
     local = "local_dynamics.linear.weight" in tensors
     learned = "global_dynamics.0.guide.weight" in tensors
     masked = "global_dynamics.0.squeeze.weight" in tensors
+    last_stage = tensors.get(f"semantic_context.encoder.stages.{len(STAGES) - 1}.0.project.weight", ())
+    encoder = next((name for name, size in SIZES.items() if size.channels[-1] == len(last_stage)), next(iter(SIZES)))
     neighbours = metadata.get("neighbours", "1")
     if not neighbours.isdecimal():
         raise WeightsError(f"{name}: its metadata gives the number of neighbours as {neighbours!r}.")
@@ -74,6 +77,7 @@ def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> 
             global_dynamics="learned" if learned else "mask" if masked else None,
             scene_context=len(tensors.get("scene_context.layers.0.weight", ())),
             semantic_context=len(tensors.get("semantic_context.layers.0.weight", ())),
+            semantic_encoder=encoder,
         )
     except ValueError as error:
         raise WeightsError(f"{name}: {error}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 LOCAL_DYNAMICS = ("paper", "published", None)
 GLOBAL_DYNAMICS = ("mask", "learned", None)
+SEMANTIC_ENCODERS = ("efficientnet-lite0", "efficientnet-lite2")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class HDNetConfig:
             predicted guide (HDNet* of Table 3); ``None`` leaves the modules out.
         scene_context: Width of the perceptron of :mod:`.scene_context`, which is not in the paper; 0 leaves it out.
         semantic_context: The same of :mod:`.semantic_context`.
+        semantic_encoder: What the semantic context sees the picture with: one of `SEMANTIC_ENCODERS`.
 
     Raises:
         ValueError: A value is out of range, or K > 1 is asked of published local dynamics.
@@ -34,6 +36,7 @@ class HDNetConfig:
     global_dynamics: str | None = "mask"
     scene_context: int = 0
     semantic_context: int = 0
+    semantic_encoder: str = "efficientnet-lite0"
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_channels, int) or self.base_channels < 1:
@@ -52,6 +55,8 @@ class HDNetConfig:
                 raise ValueError(f"{name} must be a whole number of at least 0, not {width!r}.")
             if width and self.global_dynamics is None:
                 raise ValueError(f"{name} adds to the kernels of the global dynamics: it needs them.")
+        if self.semantic_encoder not in SEMANTIC_ENCODERS:
+            raise ValueError(f"semantic_encoder must be one of {SEMANTIC_ENCODERS}, not {self.semantic_encoder!r}.")
         if self.local_dynamics == "published" and self.neighbours != 1:
             raise ValueError("Published local dynamics are defined for one neighbour only: use neighbours=1.")
 

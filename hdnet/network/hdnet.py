@@ -101,7 +101,11 @@ class HDNet(nn.Module):
             else None
         )
         self.scene_context = SceneContext(widths[-1], 2 * base, config.scene_context) if config.scene_context else None
-        self.semantic_context = SemanticContext(2 * base, config.semantic_context) if config.semantic_context else None
+        self.semantic_context = (
+            SemanticContext(2 * base, config.semantic_context, config.semantic_encoder)
+            if config.semantic_context
+            else None
+        )
         self.head = nn.ConvTranspose2d(2 * base, 3, 3, padding=1)
         normal_(self)
         keep_freed_memory()

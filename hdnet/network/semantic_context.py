@@ -1,12 +1,15 @@
 """Semantic context: what a pretrained encoder recognises, and the one change that a foreground needs for it.
 
 Not in the paper. Skin, grass and a white wall have colours that one knows. A network that has seen ten thousand
-photographs knows few of them, one that learnt to tell a thousand classes on ImageNet knows many. So EfficientNet-Lite0
-(Tan & Le, ICML 2019; the Lite variant by Liu, 2020) sees the composite and its mask, its features are pooled over both
-regions, and a small perceptron adds to the foreground's last kernel what follows, beside :mod:`.scene_context`.
+photographs knows few of them, one that learnt to tell a thousand classes on ImageNet knows many. So such a one, an
+EfficientNet-Lite (Tan & Le, ICML 2019; the Lite variants by Liu, 2020), sees the composite and its mask, its features
+are pooled over both regions, and a small perceptron adds to the foreground's last kernel what follows, beside
+:mod:`.scene_context`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +21,22 @@ from .scene_context import COLOURS, histograms
 from .tokens import at_least_float32, to_tokens, weighted_sums
 
 STEM = 32  # channels
-# Of each stage of EfficientNet-Lite0: blocks, kernel, stride of the first block, expansion, channels.
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+# Of each stage: kernel, stride of the first block, expansion.
+STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
 DESCRIBING = (4, 6)  # the stages whose features are pooled, at 1/16 and 1/32 of the picture
-DESCRIBED = sum(STAGES[stage][-1] for stage in DESCRIBING)
+
+
+class Size(NamedTuple):
+    """Of an encoder of the family: blocks and channels of each stage."""
+
+    blocks: tuple[int, ...]
+    channels: tuple[int, ...]
+
+
+SIZES = {
+    "efficientnet-lite0": Size((1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
+    "efficientnet-lite2": Size((1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
+}
 
 
 class SemanticContext(KernelContext):
@@ -38,11 +45,13 @@ class SemanticContext(KernelContext):
     Args:
         channels: Channels C that the kernel maps.
         width: Of the two hidden layers.
+        encoder: Name of one of `SIZES`.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(2 * (COLOURS + DESCRIBED), channels, width)
-        self.encoder = Encoder()
+    def __init__(self, channels: int, width: int, encoder: str) -> None:
+        size = SIZES[encoder]
+        super().__init__(2 * (COLOURS + sum(size.channels[stage] for stage in DESCRIBING)), channels, width)
+        self.encoder = Encoder(size)
 
     def forward(self, composite: Tensor, mask: Tensor, regions: Regions) -> tuple[Tensor, Tensor]:
         """The change of the foreground's kernel ``[B, C, C]``, to multiply from the right, and offsets ``[B, 1, C]``.
@@ -68,16 +77,16 @@ def _pooled(features: Tensor, inside: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """EfficientNet-Lite0 without its classifier; its batch normalisation is folded into its convolutions.
+    """An EfficientNet-Lite without its classifier; its batch normalisation is folded into its convolutions.
 
     The fourth channel that it sees is the mask.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
         self.stem = nn.Conv2d(4, STEM, 3, stride=2)
         stages, channels = [], STEM
-        for blocks, kernel, stride, expansion, width in STAGES:
+        for (kernel, stride, expansion), blocks, width in zip(STAGES, *size):
             sizes = [channels] + [width] * (blocks - 1)
             strides = [stride] + [1] * (blocks - 1)
             stages.append(

@@ -14,6 +14,7 @@ from .pretrained_encoder import load_encoder
 from .widen import widen
 
 CONTEXTS = "scene_context", "semantic_context"
+SHAPE = "base_channels", "in_channels", "neighbours", *CONTEXTS, "semantic_encoder"
 
 
 def initial_network(options: Options, known: dict | None = None) -> HDNet:
@@ -32,7 +33,7 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
         network = load_network(options.init)
         network.acting = network.second_look = None  # found for weights that will not be these
         return _extended(network, options).requires_grad_(True).train()
-    shape = {name: getattr(options, name) for name in ("base_channels", "in_channels", "neighbours", *CONTEXTS)}
+    shape = {name: getattr(options, name) for name in SHAPE}
     config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -44,22 +45,32 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
 
 
 def _extended(network: HDNet, options: Options) -> HDNet:
-    """The same function in a larger network, where the options ask for more channels or for scene context."""
+    """The same function in a larger network, where the options ask for more channels or for a context.
+
+    A semantic context with another encoder takes the place of the one that was there, and has no say yet.
+    """
     base = network.config.base_channels
     if options.base_channels > base:
         if options.base_channels % base:
             raise ValueError(f"These weights can be widened to a multiple of {base} base channels.")
         network = widen(network, options.base_channels // base, options.seed)
+    if options.semantic_encoder and options.semantic_encoder != network.config.semantic_encoder:
+        network = _rebuilt(network, options.seed, semantic_context=0, semantic_encoder=options.semantic_encoder)
     for name in CONTEXTS:
         if getattr(options, name) and not getattr(network.config, name):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(options.seed)
-                larger = HDNet(replace(network.config, **{name: getattr(options, name)}))
-            larger.load_state_dict(network.state_dict(), strict=False)  # all but the context, which has no say yet
-            network = larger
+            network = _rebuilt(network, options.seed, **{name: getattr(options, name)})
             if name == "semantic_context":  # one that was there keeps the encoder that it was trained with
                 _fill_encoder(network, options)
     return network
+
+
+def _rebuilt(network: HDNet, seed: int, **changes: int | str) -> HDNet:
+    """With or without a context; one that is new has no say yet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        other = HDNet(replace(network.config, **changes))  # type: ignore[arg-type]
+    other.load_state_dict(network.state_dict(), strict=False)
+    return other
 
 
 def _fill_encoder(network: HDNet, options: Options) -> None:

@@ -78,7 +78,11 @@ class Options:
     semantic_context: Count = Field(
         default=0, description="the same for the one that judges what a pretrained encoder sees; 0 = the preset's"
     )
-    encoder: str = Field(default="", description="file of EfficientNet-Lite0's weights, for a new semantic context")
+    semantic_encoder: str = Field(
+        default="",
+        description="efficientnet-lite0 or efficientnet-lite2, for a new semantic context; empty = the first",
+    )
+    encoder: str = Field(default="", description="file of the pretrained encoder's weights, for a new semantic context")
     neighbours: Annotated[int, Strict(), Field(ge=0, le=9)] = Field(
         default=0, description="K of the local dynamics; 0 = the preset's"
     )

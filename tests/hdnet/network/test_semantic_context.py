@@ -1,4 +1,4 @@
-"""Semantic context: EfficientNet-Lite0 as it was trained, heard by the kernel of the foreground."""
+"""Semantic context: an EfficientNet-Lite as it was trained, heard by the kernel of the foreground."""
 
 import numpy as np
 import pytest
@@ -10,20 +10,24 @@ from torch.nn import functional as F
 
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.regions import Regions
-from harmonize_composite.hdnet.network.semantic_context import Encoder, SemanticContext
+from harmonize_composite.hdnet.network.semantic_context import SIZES, Encoder, SemanticContext
 from harmonize_composite.training.loop.initial_network import initial_network
 from harmonize_composite.training.loop.options import Options, Stage
 from harmonize_composite.training.loop.pretrained_encoder import load_encoder
-from harmonize_composite.weights import save_network
+from harmonize_composite.weights import load_network, save_network
 
 SMALL = HDNetConfig(base_channels=4, semantic_context=16)
-# The network as its paper and TensorFlow's code give it: kernel, stride, expansion, channels, a block each.
-BLOCKS = [(3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24), (5, 2, 6, 40), (5, 1, 6, 40), (3, 2, 6, 80), (3, 1, 6, 80)]
-BLOCKS += [(3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112), (5, 1, 6, 112), (5, 2, 6, 192)] + 3 * [(5, 1, 6, 192)]
-BLOCKS += [(3, 1, 6, 320)]
+# The networks as their paper and TensorFlow's code give them: kernel, stride, expansion, channels, a block each.
+LITE0 = [(3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24), (5, 2, 6, 40), (5, 1, 6, 40), (3, 2, 6, 80), (3, 1, 6, 80)]
+LITE0 += [(3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112), (5, 1, 6, 112), (5, 2, 6, 192)] + 3 * [(5, 1, 6, 192)]
+LITE0 += [(3, 1, 6, 320)]
+LITE2 = [(3, 1, 1, 16), (3, 2, 6, 24)] + 2 * [(3, 1, 6, 24)] + [(5, 2, 6, 48)] + 2 * [(5, 1, 6, 48)] + [(3, 2, 6, 88)]
+LITE2 += 3 * [(3, 1, 6, 88)] + 4 * [(5, 1, 6, 120)] + [(5, 2, 6, 208)] + 4 * [(5, 1, 6, 208)] + [(3, 1, 6, 352)]
+BLOCKS = {"efficientnet-lite0": LITE0, "efficientnet-lite2": LITE2}
+KEPT = {"efficientnet-lite0": (10, 15), "efficientnet-lite2": (14, 20)}  # last blocks of the fifth and seventh stage
 
 
-def published_weights(seed=0):
+def published_weights(name, seed=0):
     """Random weights under the names of the published file, before folding."""
     generator, weights = torch.Generator().manual_seed(seed), {}
 
@@ -37,7 +41,7 @@ def published_weights(seed=0):
 
     layer("_conv_stem", "_bn0", 32, 3, 3, 3)
     channels = 32
-    for number, (kernel, _, expansion, width) in enumerate(BLOCKS):
+    for number, (kernel, _, expansion, width) in enumerate(BLOCKS[name]):
         prefix, hidden = f"_blocks.{number}.", channels * expansion
         if expansion > 1:
             layer(f"{prefix}_expand_conv", f"{prefix}_bn0", hidden, channels, 1, 1)
@@ -57,18 +61,19 @@ def tensorflow_convolution(x, weight, stride, groups=1):
     return F.conv2d(padded, weight, stride=stride, groups=groups)
 
 
-def published_features(weights, picture):
-    """What the published network computes, its normalisation apart, after its 11th and its 16th block."""
+def published_features(name, picture):
+    """What the published network computes, its normalisation apart, after its fifth and its seventh stage."""
+    weights = published_weights(name)
 
-    def norm(x, name):
+    def norm(x, layer):
         mean, var, gain, offset = (
-            weights[f"{name}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias")
+            weights[f"{layer}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias")
         )
         return F.batch_norm(x, mean, var, gain, offset, False, 0.0, 1e-3)
 
     x = F.relu6(norm(tensorflow_convolution(picture, weights["_conv_stem.weight"], 2), "_bn0"))
     kept = []
-    for number, (_, stride, expansion, _) in enumerate(BLOCKS):
+    for number, (_, stride, expansion, _) in enumerate(BLOCKS[name]):
         prefix, before = f"_blocks.{number}.", x
         if expansion > 1:
             x = F.relu6(norm(F.conv2d(x, weights[f"{prefix}_expand_conv.weight"]), f"{prefix}_bn0"))
@@ -76,37 +81,48 @@ def published_features(weights, picture):
         x = F.relu6(norm(tensorflow_convolution(x, depthwise, stride, len(depthwise)), f"{prefix}_bn1"))
         x = norm(F.conv2d(x, weights[f"{prefix}_project_conv.weight"]), f"{prefix}_bn2")
         x = x + before if x.shape == before.shape else x
-        if number in (10, 15):
+        if number in KEPT[name]:
             kept.append(x)
     return kept
 
 
 @pytest.fixture(scope="module")
-def published_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder") / "efficientnet-lite0.pth"
-    torch.save(published_weights(), path)
-    return path
+def published_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoders")
+    for name in BLOCKS:
+        torch.save(published_weights(name), folder / name)
+    return folder
 
 
-@settings(max_examples=6, deadline=None)
-@given(height=st.integers(33, 90), width=st.integers(33, 90))
+@pytest.fixture(scope="module")
+def published_file(published_files):
+    return published_files / "efficientnet-lite0"
+
+
+@settings(max_examples=8, deadline=None)
+@given(name=st.sampled_from(list(BLOCKS)), height=st.integers(33, 90), width=st.integers(33, 90))
 @torch.no_grad()
-def test_the_encoder_is_the_published_network_at_any_size(published_file, height, width):
-    encoder, picture = Encoder(), torch.rand(1, 3, height, width) * 2 - 1
-    load_encoder(encoder, published_file)
+def test_the_encoder_is_the_published_network_at_any_size(published_files, name, height, width):
+    encoder, picture = Encoder(SIZES[name]), torch.rand(1, 3, height, width) * 2 - 1
+    load_encoder(encoder, published_files / name)
     mask = torch.rand(1, 1, height, width)  # of which it knows nothing yet
-    expected = published_features(published_weights(), picture)
+    expected = published_features(name, picture)
     for features, wanted in zip(encoder(torch.cat((picture, mask), 1)), expected, strict=True):
         assert features.shape == wanted.shape
         assert (features - wanted).abs().max() < 1e-3 * wanted.abs().max()
 
 
-def test_what_is_not_such_a_file_is_said_in_one_sentence(tmp_path):
+def a_small_encoder():
+    return Encoder(SIZES["efficientnet-lite0"])
+
+
+def test_what_is_not_such_a_file_is_said_in_one_sentence(tmp_path, published_files):
     with pytest.raises(ValueError, match="no such file"):
-        load_encoder(Encoder(), tmp_path / "missing.pth")
+        load_encoder(a_small_encoder(), tmp_path / "missing.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="not EfficientNet-Lite0's weights"):
-        load_encoder(Encoder(), tmp_path / "other.pth")
+    for path in (tmp_path / "other.pth", published_files / "efficientnet-lite2"):
+        with pytest.raises(ValueError, match="not the weights of the EfficientNet-Lite that"):
+            load_encoder(a_small_encoder(), path)
 
 
 def a_network(config=SMALL):
@@ -138,7 +154,7 @@ def test_it_begins_with_no_say(tmp_path, published_file, scene_context):
         )
     )
     assert larger.config.semantic_context == 16
-    filled = Encoder()
+    filled = a_small_encoder()
     load_encoder(filled, published_file)
     for name, parameter in filled.state_dict().items():
         assert torch.equal(larger.semantic_context.encoder.state_dict()[name], parameter)
@@ -149,7 +165,7 @@ def test_it_begins_with_no_say(tmp_path, published_file, scene_context):
 @torch.no_grad()
 def test_regions_are_weighed_by_their_share_of_each_position():
     """Features that hold one number everywhere but in a corner are averaged as that corner covers a region."""
-    context = SemanticContext(channels=2, width=4)
+    context = SemanticContext(channels=2, width=4, encoder="efficientnet-lite0")
     seen = []
     context.layers = nn.Sequential(nn.Linear(1, 1))
     context.layers.forward = lambda described: seen.append(described) or torch.zeros(1, 6)
@@ -180,3 +196,25 @@ def test_an_encoder_that_was_trained_is_kept_when_scene_context_is_added(tmp_pat
     assert larger.config.scene_context == 8
     for name, parameter in trained.semantic_context.encoder.state_dict().items():
         assert torch.equal(larger.semantic_context.encoder.state_dict()[name], parameter)
+
+
+def test_another_encoder_takes_the_place_of_one_that_was_there(tmp_path, published_files):
+    trained = a_network()
+    nn.init.normal_(trained.semantic_context.layers[-1].weight, std=0.01)
+    save_network(trained, tmp_path / "trained.safetensors")
+    options = Options(
+        init=str(tmp_path / "trained.safetensors"),
+        semantic_context=24,
+        semantic_encoder="efficientnet-lite2",
+        encoder=str(published_files / "efficientnet-lite2"),
+        steps=1,
+        stages=(Stage(),),
+    )
+    other = initial_network(options)
+    assert other.config.semantic_encoder == "efficientnet-lite2" and other.config.semantic_context == 24
+    composite, mask = a_composite()
+    nn.init.zeros_(trained.semantic_context.layers[-1].weight)  # no say either
+    assert torch.allclose(other(composite, mask), trained(composite, mask), atol=1e-5)
+    save_network(other, tmp_path / "other.safetensors")
+    read = load_network(tmp_path / "other.safetensors")
+    assert read.config == other.config
