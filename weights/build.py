@@ -78,6 +78,7 @@ def _config(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> 
             scene_context=len(tensors.get("scene_context.layers.0.weight", ())),
             semantic_context=len(tensors.get("semantic_context.layers.0.weight", ())),
             semantic_encoder=encoder,
+            semantic_heads=len(tensors.get("semantic_context.attention.0.scores.weight", ())),
         )
     except ValueError as error:
         raise WeightsError(f"{name}: {error}") from error

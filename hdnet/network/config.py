@@ -24,6 +24,7 @@ class HDNetConfig:
         scene_context: Width of the perceptron of :mod:`.scene_context`, which is not in the paper; 0 leaves it out.
         semantic_context: The same of :mod:`.semantic_context`.
         semantic_encoder: What the semantic context sees the picture with: one of `SEMANTIC_ENCODERS`.
+        semantic_heads: Heads of its attention; 0 leaves it out.
 
     Raises:
         ValueError: A value is out of range, or K > 1 is asked of published local dynamics.
@@ -37,6 +38,7 @@ class HDNetConfig:
     scene_context: int = 0
     semantic_context: int = 0
     semantic_encoder: str = "efficientnet-lite0"
+    semantic_heads: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.base_channels, int) or self.base_channels < 1:
@@ -55,6 +57,8 @@ class HDNetConfig:
                 raise ValueError(f"{name} must be a whole number of at least 0, not {width!r}.")
             if width and self.global_dynamics is None:
                 raise ValueError(f"{name} adds to the kernels of the global dynamics: it needs them.")
+        if not isinstance(self.semantic_heads, int) or not 0 <= self.semantic_heads <= 64:
+            raise ValueError(f"semantic_heads must be 0 to 64, not {self.semantic_heads!r}.")
         if self.semantic_encoder not in SEMANTIC_ENCODERS:
             raise ValueError(f"semantic_encoder must be one of {SEMANTIC_ENCODERS}, not {self.semantic_encoder!r}.")
         if self.local_dynamics == "published" and self.neighbours != 1:

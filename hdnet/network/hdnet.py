@@ -102,7 +102,7 @@ class HDNet(nn.Module):
         )
         self.scene_context = SceneContext(widths[-1], 2 * base, config.scene_context) if config.scene_context else None
         self.semantic_context = (
-            SemanticContext(2 * base, config.semantic_context, config.semantic_encoder)
+            SemanticContext(2 * base, config.semantic_context, config.semantic_encoder, config.semantic_heads)
             if config.semantic_context
             else None
         )

@@ -9,6 +9,7 @@ are pooled over both regions, and a small perceptron adds to the foreground's la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,9 @@ STEM = 32  # channels
 # Of each stage: kernel, stride of the first block, expansion.
 STAGES = ((3, 1, 1), (3, 2, 6), (5, 2, 6), (3, 2, 6), (5, 1, 6), (5, 2, 6), (3, 1, 6))
 DESCRIBING = (4, 6)  # the stages whose features are pooled, at 1/16 and 1/32 of the picture
+VALUES = 32  # of a head of the attention
+EMPTY = 1e-6  # a share of a position that counts as none
+NEVER = -1e4  # score of a position outside a region
 
 
 class Size(NamedTuple):
@@ -46,12 +50,15 @@ class SemanticContext(KernelContext):
         channels: Channels C that the kernel maps.
         width: Of the two hidden layers.
         encoder: Name of one of `SIZES`.
+        heads: Of the :class:`RegionAttention` of each map of features; 0 leaves it out.
     """
 
-    def __init__(self, channels: int, width: int, encoder: str) -> None:
-        size = SIZES[encoder]
-        super().__init__(2 * (COLOURS + sum(size.channels[stage] for stage in DESCRIBING)), channels, width)
-        self.encoder = Encoder(size)
+    def __init__(self, channels: int, width: int, encoder: str, heads: int = 0) -> None:
+        sizes = [SIZES[encoder].channels[stage] for stage in DESCRIBING]
+        attended = heads * (VALUES + 3) * len(DESCRIBING)
+        super().__init__(2 * (COLOURS + sum(sizes) + attended), channels, width)
+        self.encoder = Encoder(SIZES[encoder])
+        self.attention = nn.ModuleList(RegionAttention(size, heads) for size in sizes if heads)
 
     def forward(self, composite: Tensor, mask: Tensor, regions: Regions) -> tuple[Tensor, Tensor]:
         """The change of the foreground's kernel ``[B, C, C]``, to multiply from the right, and offsets ``[B, 1, C]``.
@@ -61,19 +68,60 @@ class SemanticContext(KernelContext):
             mask: ``[B, 1, H, W]`` in 0..1, 1 = foreground.
             regions: Of these sizes.
         """
-        inside = torch.stack((regions.foreground, regions.reference), 1).unflatten(-1, regions.size)
+        inside = torch.stack((regions.foreground, regions.reference), 1).unflatten(-1, regions.size).to(torch.float32)
         features = self.encoder(torch.cat((composite, mask), 1))
         with torch.autocast(composite.device.type, enabled=False):
-            described = [histograms(at_least_float32(composite), regions)]
-            described += [_pooled(each, inside) for each in features]
+            composite = at_least_float32(composite)
+            described = [histograms(composite, regions)]
+            for level, each in enumerate(features):
+                shares = F.interpolate(inside, each.shape[-2:], mode="area").flatten(2)
+                tokens = to_tokens(each)
+                described.append(weighted_sums(shares / shares.sum(-1, keepdim=True).clamp(min=EMPTY), tokens))
+                if self.attention:
+                    colours = mean_colours(composite, inside, each.shape[-2:])
+                    described.append(self.attention[level](tokens, shares, colours))
         return self.change(torch.cat(described, -1).flatten(1))
 
 
-def _pooled(features: Tensor, inside: Tensor) -> Tensor:
-    """Means of ``[B, C, h, w]`` over regions ``[B, R, H, W]`` by the share of each position: ``[B, R, C]``."""
-    shares = F.interpolate(inside.to(torch.float32), features.shape[-2:], mode="area").flatten(2)
-    shares = shares / shares.sum(-1, keepdim=True).clamp(min=1e-6)
-    return weighted_sums(shares, to_tokens(features))
+class RegionAttention(nn.Module):
+    """Looks for the same things in both regions, and says what it finds there and in which colours.
+
+    Each head gives every position a score for what it looks for (skin, grass, a wall, ...); what it says of a region is
+    the mean over its positions, weighted by the softmax of their scores. A mean over the whole region would drown a
+    face in the clothes. After the attention pooling of Ilse et al. (ICML 2018).
+
+    Args:
+        channels: Channels of the features.
+        heads: Number of heads.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.scores = nn.Linear(channels, heads)
+        self.values = nn.Linear(channels, heads * VALUES)
+
+    def forward(self, tokens: Tensor, shares: Tensor, colours: Tensor) -> Tensor:
+        """What the heads say of each region, ``[B, R, heads * (VALUES + 3)]``.
+
+        Args:
+            tokens: ``[B, N, channels]``.
+            shares: ``[B, R, N]``, how much of each position belongs to a region.
+            colours: ``[B, R, N, 3]``, its mean colours there.
+        """
+        tokens = tokens.to(self.scores.weight.dtype)
+        scores, values = at_least_float32(self.scores(tokens)), at_least_float32(self.values(tokens))
+        weights = (scores.mT[:, None] + shares.log().clamp(min=NEVER)[:, :, None]).softmax(-1)  # [B, R, heads, N]
+        values = values.unflatten(-1, (-1, VALUES)).transpose(1, 2)  # [B, heads, N, VALUES]
+        said = (weights.transpose(1, 2) @ values).transpose(1, 2)
+        return torch.cat((said, weights @ colours), -1).flatten(2)
+
+
+def mean_colours(composite: Tensor, inside: Tensor, size: Sequence[int]) -> Tensor:
+    """The mean colours of regions ``[B, R, H, W]`` of ``[B, 3, H, W]`` in cells of a grid: ``[B, R, h * w, 3]``."""
+    regions = inside.unsqueeze(2)
+    summed = F.interpolate((composite.unsqueeze(1) * regions).flatten(1, 2), size, mode="area")
+    shares = F.interpolate(inside, size, mode="area").clamp(min=EMPTY)
+    return (summed.unflatten(1, (-1, 3)) / shares.unsqueeze(2)).flatten(3).mT
 
 
 class Encoder(nn.Module):

@@ -14,7 +14,7 @@ from .pretrained_encoder import load_encoder
 from .widen import widen
 
 CONTEXTS = "scene_context", "semantic_context"
-SHAPE = "base_channels", "in_channels", "neighbours", *CONTEXTS, "semantic_encoder"
+SHAPE = "base_channels", "in_channels", "neighbours", *CONTEXTS, "semantic_encoder", "semantic_heads"
 
 
 def initial_network(options: Options, known: dict | None = None) -> HDNet:
@@ -58,7 +58,8 @@ def _extended(network: HDNet, options: Options) -> HDNet:
         network = _rebuilt(network, options.seed, semantic_context=0, semantic_encoder=options.semantic_encoder)
     for name in CONTEXTS:
         if getattr(options, name) and not getattr(network.config, name):
-            network = _rebuilt(network, options.seed, **{name: getattr(options, name)})
+            heads = options.semantic_heads if name == "semantic_context" else network.config.semantic_heads
+            network = _rebuilt(network, options.seed, semantic_heads=heads, **{name: getattr(options, name)})
             if name == "semantic_context":  # one that was there keeps the encoder that it was trained with
                 _fill_encoder(network, options)
     return network

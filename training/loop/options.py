@@ -82,6 +82,9 @@ class Options:
         default="",
         description="efficientnet-lite0 or efficientnet-lite2, for a new semantic context; empty = the first",
     )
+    semantic_heads: Annotated[int, Strict(), Field(ge=0, le=64)] = Field(
+        default=0, description="heads of a new semantic context's attention; 0 = none"
+    )
     encoder: str = Field(default="", description="file of the pretrained encoder's weights, for a new semantic context")
     neighbours: Annotated[int, Strict(), Field(ge=0, le=9)] = Field(
         default=0, description="K of the local dynamics; 0 = the preset's"

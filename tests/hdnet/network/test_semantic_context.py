@@ -10,7 +10,14 @@ from torch.nn import functional as F
 
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.regions import Regions
-from harmonize_composite.hdnet.network.semantic_context import SIZES, Encoder, SemanticContext
+from harmonize_composite.hdnet.network.semantic_context import (
+    SIZES,
+    VALUES,
+    Encoder,
+    RegionAttention,
+    SemanticContext,
+    mean_colours,
+)
 from harmonize_composite.training.loop.initial_network import initial_network
 from harmonize_composite.training.loop.options import Options, Stage
 from harmonize_composite.training.loop.pretrained_encoder import load_encoder
@@ -181,6 +188,38 @@ def test_regions_are_weighed_by_their_share_of_each_position():
     assert outside[-320:] == pytest.approx(8 * 512 / 3072)
 
 
+@torch.no_grad()
+def test_a_head_finds_what_it_looks_for_in_both_regions():
+    """Of four positions in two regions, the one whose feature its score likes counts, with its value and colours."""
+    attention = RegionAttention(channels=1, heads=2)
+    attention.scores.weight.copy_(torch.tensor([[0.0], [50.0]]))  # all alike; the largest
+    attention.values.weight.fill_(1.0)
+    for layer in (attention.scores, attention.values):
+        nn.init.zeros_(layer.bias)
+    tokens = torch.tensor([1.0, 3.0, 2.0, 7.0]).view(1, 4, 1)
+    shares = torch.tensor([[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 1.0, 0.5]])[None]
+    colours = torch.arange(24.0).view(1, 2, 4, 3)
+    said = attention(tokens, shares, colours).view(2, 2, VALUES + 3)  # region, head
+    assert said[0, 0, :VALUES] == pytest.approx(2.5 / 1.5, abs=1e-4)
+    assert said[1, 0, :VALUES] == pytest.approx((1.5 + 2 + 3.5) / 2, abs=1e-4)
+    assert said[0, 1, :VALUES] == pytest.approx(3) and said[1, 1, :VALUES] == pytest.approx(7)
+    assert said[:, 1, VALUES:].tolist() == [[3, 4, 5], [21, 22, 23]]
+
+
+@torch.no_grad()
+def test_colours_of_a_cell_are_those_of_the_region():
+    composite, inside = torch.rand(1, 3, 8, 12), torch.zeros(1, 2, 8, 12)
+    inside[:, 0, 2:7, 3:8] = 1
+    inside[:, 1] = 1 - inside[:, 0]
+    found = mean_colours(composite, inside, (2, 3))
+    for region in range(2):
+        for number, (row, column) in enumerate(np.ndindex(2, 3)):
+            cell = ..., slice(4 * row, 4 * row + 4), slice(4 * column, 4 * column + 4)
+            where = inside[0, region][cell] > 0
+            wanted = composite[0][cell][:, where].mean(1) if where.any() else torch.zeros(3)
+            assert torch.allclose(found[0, region, number], wanted, atol=1e-5)
+
+
 def test_an_encoder_that_was_trained_is_kept_when_scene_context_is_added(tmp_path, published_file):
     trained = a_network()
     save_network(trained, tmp_path / "trained.safetensors")
@@ -206,6 +245,7 @@ def test_another_encoder_takes_the_place_of_one_that_was_there(tmp_path, publish
         init=str(tmp_path / "trained.safetensors"),
         semantic_context=24,
         semantic_encoder="efficientnet-lite2",
+        semantic_heads=3,
         encoder=str(published_files / "efficientnet-lite2"),
         steps=1,
         stages=(Stage(),),
