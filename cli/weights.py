@@ -1,4 +1,4 @@
-"""`harmonize weights`: list, inspect, convert, export, fetch, package."""
+"""`harmonize weights`: list, inspect, convert, export, calibrate, combine, fetch, package."""
 
 from __future__ import annotations
 
@@ -55,6 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "time, fewer errors (default: what the weights say; 1.25 in those of the pack)",
     )
 
+    combine = command("combine", "give weights a second opinion: other ones judge the mirror image of every composite")
+    combine.add_argument("first", metavar="FIRST", help=SOURCE)
+    combine.add_argument("second", metavar="SECOND", help="the ones that are asked too; as FIRST")
+    combine.add_argument("output", metavar="OUT.safetensors", type=Path, help="the file to write; then calibrate it")
+    combine.add_argument(
+        "--second-look",
+        type=float,
+        default=1.25,
+        metavar="SCALE",
+        help="how much larger the mirror image is, 1 to 2 (default: %(default)s)",
+    )
+
     fetch = command("fetch", "download from the Hugging Face Hub and say where the file is")
     fetch.add_argument("name", metavar="NAME", help="hub:owner/repo[/file][@revision], or a known name")
     fetch.add_argument("--folder", type=Path, metavar="DIR", help="where to keep it (default: the Hub's cache)")
@@ -95,7 +107,11 @@ def _inspect(args: argparse.Namespace) -> int:
     network, metadata = read_network(path), read_metadata(path)
     config = network.config
     print(printable(path))
-    print(f"  network         HDNet, {sum(p.numel() for p in network.parameters()):,} parameters")
+    other = network.second_opinion
+    network.second_opinion = None
+    for title, each in (("network", network), ("second opinion", other)):
+        if each is not None:
+            print(f"  {title:<15} HDNet, {sum(p.numel() for p in each.parameters()):,} parameters")
     print(f"  base channels   {config.base_channels}")
     print(f"  input channels  {config.in_channels}")
     print(f"  local dynamics  {config.local_dynamics or 'none'}, {config.neighbours} neighbour(s)")
@@ -125,6 +141,19 @@ def _export(args: argparse.Namespace) -> int:
     _check_extension(args.output, ".pth")
     write_published(load_network(args.input), args.output)
     print(f"Wrote {printable(args.output)}")
+    return 0
+
+
+def _combine(args: argparse.Namespace) -> int:
+    from ..weights.combine import combine
+    from ..weights.files import LARGEST_LOOK
+    from ..weights.load import locate
+
+    _check_extension(args.output, ".safetensors")
+    if not 1 <= args.second_look <= LARGEST_LOOK:
+        raise WeightsError(f"--second-look must be a scale in 1..{LARGEST_LOOK}, not {args.second_look:g}.")
+    combine(locate(args.first), locate(args.second), args.output, args.second_look)
+    print(f"Wrote {printable(args.output)}; 'harmonize weights calibrate' finds out when to trust it.")
     return 0
 
 

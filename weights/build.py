@@ -12,17 +12,27 @@ if TYPE_CHECKING:
     from ..hdnet import HDNet, HDNetConfig
 
 MOST_PARAMETERS = 500_000_000  # 2 GB; HDNet has 10 million
+OPINION = "second_opinion."  # before the names of its tensors
 
 
 def build_network(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
-    """Builds a network from its tensors; strict. ``name`` says in errors whose they are."""
+    """Builds a network, and its second opinion, from tensors; strict. ``name`` says in errors whose they are."""
+    total = sum(tensor.numel() for tensor in tensors.values())
+    if total > MOST_PARAMETERS:  # a few bytes can declare them
+        raise WeightsError(f"{name}: {total:,} parameters are more than the {MOST_PARAMETERS:,} that are read.")
+    own = {key: tensor for key, tensor in tensors.items() if not key.startswith(OPINION)}
+    network = _build(own, metadata, name)
+    if len(own) < len(tensors):
+        other = {key.removeprefix(OPINION): tensor for key, tensor in tensors.items() if key.startswith(OPINION)}
+        network.second_opinion = _build(other, metadata, f"{name} (its second opinion)")
+    return network
+
+
+def _build(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> HDNet:
     import numpy as np
 
     from .unfilled import unfilled_network
 
-    total = sum(tensor.numel() for tensor in tensors.values())
-    if total > MOST_PARAMETERS:  # a few bytes can declare them
-        raise WeightsError(f"{name}: {total:,} parameters are more than the {MOST_PARAMETERS:,} that are read.")
     network = unfilled_network(_config(tensors, metadata, name))
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())

@@ -46,7 +46,7 @@ def save_network(
     """Writes a network to a safetensors file, whole or not at all.
 
     Args:
-        network: Its parameters and configuration are stored.
+        network: Its parameters and configuration are stored, and those of its second opinion.
         path: The file; missing folders are made.
         metadata: More to say about it, strings only; see the table above.
         dtype: ``"float32"``, or ``"float16"`` for half the size.

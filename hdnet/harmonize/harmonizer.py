@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -212,7 +213,7 @@ class Harmonizer:
             work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
 
     def propose(self, *inputs: Tensor, brief: bool = False) -> Tensor:
-        """How the network would change composites, after a second look where its weights ask for one.
+        """How the network would change composites, after a second look or opinion where its weights ask for one.
 
         Args:
             *inputs: As of :meth:`run_network`.
@@ -224,31 +225,34 @@ class Harmonizer:
         scale = getattr(self.network, "second_look", None)
         if not scale:
             return self._change(*inputs)
-        second = second_look(self._change, inputs, scale)
+        second = second_look(partial(self._change, second=True), inputs, scale)
         return second if brief else (self._change(*inputs) + second) / 2
 
-    def _change(self, *inputs: Tensor) -> Tensor:
-        generated = self.run_network(*inputs)
+    def _change(self, *inputs: Tensor, second: bool = False) -> Tensor:
+        generated = self.run_network(*inputs, second=second)
         # the difference to what was shown, in the network's own precision: no change is exactly none
         return (generated.float() - inputs[0].to(generated).float()).to(inputs[0].device).div_(2)
 
-    def run_network(self, *inputs: Tensor) -> Tensor:
+    def run_network(self, *inputs: Tensor, second: bool = False) -> Tensor:
         """Runs the network in its own precision, or in float32 where that does not hold the result.
 
         Args:
             *inputs: Composites, masks and, if there are any, references, as :meth:`.HDNet.forward` takes them.
+            second: Runs the one that gives a second opinion, where the network has one.
 
         Returns:
             ``[B, 3, H, W]``, finite.
         """
-        parameter = next(self.network.parameters(), inputs[0])
-        generated = self.network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
+        other = getattr(self.network, "second_opinion", None) if second else None
+        network = self.network if other is None else other
+        parameter = next(network.parameters(), inputs[0])
+        generated = network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
         if generated.isfinite().all():
             return generated
         if parameter.dtype != torch.float32:
             logger.warning("%s does not hold what the network computes here; it runs in float32.", parameter.dtype)
             self.network = copy.deepcopy(self.network).float()
-            return self.run_network(*inputs)
+            return self.run_network(*inputs, second=second)
         logger.warning("The network returned values that are no numbers; they are left out.")
         return torch.where(generated.isfinite(), generated, inputs[0][..., : generated.shape[-1]].to(generated))
 

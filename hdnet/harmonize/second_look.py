@@ -1,8 +1,9 @@
 """A second look at a composite: mirrored, and larger.
 
 A network's answer should not depend on which side is left, nor on a fourth of size more or less. Where it does, it
-errs, and the mean of both answers errs less. Weights say whether they gain from it, for their rule of when to act
-(:mod:`..network.acting`) is calibrated with it.
+errs, and the mean of both answers errs less. It errs less still where another network takes the second look, for two
+networks share fewer errors: that is a second opinion. Weights say whether they gain from it, for their rule of when to
+act (:mod:`..network.acting`) is calibrated with it.
 """
 
 from __future__ import annotations

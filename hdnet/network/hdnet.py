@@ -70,6 +70,7 @@ class HDNet(nn.Module):
         self.config = config
         self.acting: ActingRule | None = None  # when to trust these weights; comes with them
         self.second_look: float | None = None  # the scale at which they gain from a mirrored picture; comes with them
+        self.second_opinion: HDNet | None = None  # who takes that second look, instead of these; comes with them
         base = config.base_channels
         widths = [base * factor for factor, _ in ENCODER]
 

@@ -31,7 +31,7 @@ def initial_network(options: Options, known: dict | None = None) -> HDNet:
         if known:
             return HDNet(HDNetConfig(**known))
         network = load_network(options.init)
-        network.acting = network.second_look = None  # found for weights that will not be these
+        network.acting = network.second_look = network.second_opinion = None  # for weights that will not be these
         return _extended(network, options).requires_grad_(True).train()
     shape = {name: getattr(options, name) for name in SHAPE}
     config = replace(HDNetConfig.preset(options.network), **{name: value for name, value in shape.items() if value})

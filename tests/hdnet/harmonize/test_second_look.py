@@ -78,6 +78,20 @@ def test_a_background_beside_the_composite_is_mirrored_with_it():
     assert (result - image - 0.1).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_second_opinion_takes_the_second_look(brief):
+    image, mask = composite(64, 96)
+    shown, inside = image.permute(0, 3, 1, 2) * 2 - 1, mask[:, None]
+    network, other = Network(1.25, constant=0.1), Network(None, slope=0.2)
+    network.second_opinion = other
+    change = Harmonizer(network).propose(shown, inside, brief=brief)
+    assert [tuple(seen[0].shape[-2:]) for seen in network.seen] == [] if brief else [(64, 96)]
+    assert [tuple(seen[0].shape[-2:]) for seen in other.seen] == [(80, 120)]
+    mirrored = 0.2 * torch.linspace(1, -1, 96)
+    expected = mirrored if brief else (0.1 + mirrored) / 2
+    assert (change - expected).abs().max() < 5e-3
+
+
 def test_a_film_is_looked_at_once_and_mirrored():
     image, mask = composite(64, 96)
     shown, inside = image.permute(0, 3, 1, 2) * 2 - 1, mask[:, None]
