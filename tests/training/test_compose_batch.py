@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from harmonize_composite.training.data.photos import HALO, SHIFTED, Photographs
@@ -198,7 +199,7 @@ def test_pasted_samples_are_drawn_in_a_fixed_order(folder_of_photos, seed):
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, size=st.integers(24, 72))
 def test_layers_of_a_photograph_follow_from_its_random_numbers(folder_of_photos, seed, size):
-    source, index = Photographs(folder_of_photos, mixture=Mixture(camera=0.5)), seed % 8
+    source, index = Photographs(folder_of_photos, mixture=Mixture(pasted=0.5, camera=0.5)), seed % 8
     layers, again = (source.layers(index, np.random.default_rng(seed), size) for _ in range(2))
     np.testing.assert_array_equal(layers, again)
     assert layers.shape == (10, size, size) and layers.dtype == np.uint8
@@ -209,10 +210,10 @@ def test_layers_of_a_photograph_follow_from_its_random_numbers(folder_of_photos,
 
 def test_layers_are_those_that_take_apart_gives(folder_of_photos, monkeypatch):
     monkeypatch.setattr("harmonize_composite.training.data.photos.HALO", 0.0)
-    source = Photographs(folder_of_photos, augmentation=NONE, mixture=Mixture(camera=1.0))
+    source = Photographs(folder_of_photos, augmentation=NONE, mixture=Mixture(pasted=1, camera=1.0))
     rng, again = (np.random.default_rng(4) for _ in range(2))
     picture, mask = source.read(source.with_masks[2], again)
-    again.random()  # whether it is cropped
+    again.random(), again.random()  # whether it is cropped and pasted
     shifted = again.random() < SHIFTED
     expected = take_apart(np.asarray(picture), np.asarray(mask), 48, None, again, shifted)
     composite, shown, real = composed([source.layers(2, rng, 48)], 48)
@@ -222,10 +223,26 @@ def test_layers_are_those_that_take_apart_gives(folder_of_photos, monkeypatch):
 
 def test_layers_come_with_other_colours_and_flipped_as_often_as_asked(folder_of_photos):
     def layers(camera, flip):
-        source = Photographs(folder_of_photos, augmentation=Augmentation(flip=flip), mixture=Mixture(camera=camera))
+        mixture = Mixture(pasted=1, camera=camera)
+        source = Photographs(folder_of_photos, augmentation=Augmentation(flip=flip), mixture=mixture)
         return [source.layers(number % 8, np.random.default_rng(number), 32) for number in range(12)]
 
     assert all((each[:3] == each[7:]).all() for each in layers(1.0, 0.0))
     assert sum((each[:3] != each[7:]).any() for each in layers(0.0, 0.0)) >= 10
     for one, other in zip(layers(0.5, 0.0), layers(0.5, 1.0)):
         np.testing.assert_array_equal(one, other[..., ::-1])
+
+
+def test_an_object_that_is_not_pasted_stays_with_its_rim_and_takes_other_colours(folder_of_photos):
+    source = Photographs(folder_of_photos, augmentation=NONE, mixture=Mixture(pasted=0, camera=1.0))
+    picture, mask = source.read(source.with_masks[2], np.random.default_rng(4))
+    side = max(picture.size)
+    layers = source.layers(2, np.random.default_rng(4), side)
+    inside = layers[6] > 0
+    resized = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR), np.float32)
+    whole = np.where(inside, layers[:3], layers[3:6]).transpose(1, 2, 0)
+    away = binary_erosion(inside, iterations=2) | binary_erosion(~inside, iterations=2)  # both are resized apart
+    np.testing.assert_allclose(whole[away], resized[away], atol=2)
+    shown = np.asarray(mask.resize((side, side), Image.Resampling.BILINEAR)) > 127
+    assert (inside != shown).mean() < 0.01
+    assert (layers[7:] != layers[:3]).any()

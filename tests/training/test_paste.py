@@ -57,6 +57,14 @@ def test_neither_layer_holds_a_trace_of_the_other(height, width, size, shift, se
     assert np.abs(layers.foreground[layers.mask] - thing).max() < 0.06  # a pixel from the edge, the blur's last tail
 
 
+def test_the_rim_stays_where_it_is_to_be_kept():
+    picture, mask = blurred_photograph(160, 160)
+    layers = take_apart(picture, mask, 160, None, np.random.default_rng(0), keep_rim=True)
+    assert np.array_equal(layers.mask, mask > 0)
+    whole = np.where(layers.mask[..., None], layers.foreground, layers.background)
+    np.testing.assert_allclose(whole, picture / 255, atol=1e-5)
+
+
 def test_truth_and_composite_share_all_but_the_objects_colours():
     picture, mask = blurred_photograph(180, 200)
     layers = take_apart(picture, mask, 96, None, np.random.default_rng(0))

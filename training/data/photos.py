@@ -149,8 +149,8 @@ class Photographs:
     def layers(self, index: int, rng: np.random.Generator, size: int) -> np.ndarray | None:
         """Photograph `index` taken apart, from which :mod:`..synthesis.compose_batch` makes composites.
 
-        As in a pasted `sample`, mask, crop, shift, halo and flip are random. Where the object is not to differ by its
-        camera, it comes in another object's colours too.
+        As in a `sample`, mask, crop, shift, halo and flip are random. Where a pasted object is not to differ by its
+        camera, it comes in another object's colours too. One that is not pasted always does, keeps its rim and stays.
 
         Returns:
             Uint8 `[10, size, size]`, see `compose_batch.pack`; None where too little is left of the object.
@@ -161,11 +161,14 @@ class Photographs:
         photo = self.with_masks[index]
         picture, mask = self.read(photo, rng)
         box = self.augmentation.box(mask, rng)
-        layers = take_apart(np.asarray(picture), np.asarray(mask), size, box, rng, rng.random() < SHIFTED)
+        pasted = rng.random() < self.mixture.pasted
+        shift = pasted and rng.random() < SHIFTED
+        layers = take_apart(np.asarray(picture), np.asarray(mask), size, box, rng, shift, keep_rim=not pasted)
         if layers is None:
             return None
-        layers = self._perhaps_with_halo(layers, photo, rng)
-        by_camera = rng.random() < self.mixture.camera
+        if pasted:
+            layers = self._perhaps_with_halo(layers, photo, rng)
+        by_camera = pasted and rng.random() < self.mixture.camera
         packed = pack(layers, None if by_camera else self._recoloured(layers, photo, rng))
         return packed if rng.random() >= self.augmentation.flip else np.ascontiguousarray(packed[..., ::-1])
 

@@ -189,8 +189,6 @@ def photographs_for_pool(options: Options, source: Source, processes: int) -> Ph
     """
     if not isinstance(source, Photographs):
         raise ValueError("pool needs photographs with masks (images/ and masks/); for pairs, set pool=0.")
-    if options.pasted < 1:
-        raise ValueError("With a pool all composites are pasted ones: set pasted=1, or pool=0.")
     if not options.workers:
         raise ValueError("pool needs processes that take photographs apart: set workers to at least 1.")
     if processes > 1:

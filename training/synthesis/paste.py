@@ -47,7 +47,13 @@ class Layers:
 
 
 def take_apart(
-    picture: np.ndarray, mask: np.ndarray, size: int, box: Box | None, rng: np.random.Generator, shift: bool = False
+    picture: np.ndarray,
+    mask: np.ndarray,
+    size: int,
+    box: Box | None,
+    rng: np.random.Generator,
+    shift: bool = False,
+    keep_rim: bool = False,
 ) -> Layers | None:
     """Separates object and background of a photograph and resizes them.
 
@@ -58,6 +64,7 @@ def take_apart(
         box: Part of the picture to use; None for all of it.
         rng: Decides how much the edge loses, and how far the object moves.
         shift: Whether it moves.
+        keep_rim: Whether the edge loses nothing, as where an object is recoloured in its place: then the rim tells.
 
     Returns:
         None where too little is left of the object, or nothing of the background.
@@ -65,7 +72,7 @@ def take_apart(
     left, top, right, bottom = box or (0, 0, mask.shape[1], mask.shape[0])
     here = slice(top, bottom), slice(left, right)
     picture, inside = picture[here], is_foreground(mask[here])
-    trim, ring = int(rng.integers(TRIM[0], TRIM[1] + 1)), int(rng.integers(RING[0], RING[1] + 1))
+    trim, ring = (0, 0) if keep_rim else (int(rng.integers(least, most + 1)) for least, most in (TRIM, RING))
     # what the crop cuts is no edge of the object
     kept = ~_grow(~inside, trim)
     beyond = ~_grow(inside, ring)
