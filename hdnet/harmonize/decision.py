@@ -27,8 +27,8 @@ class Decision:
     Attributes:
         kind: One of :data:`KINDS`.
         correlation: Of the colours on either side of the mask's edge, -1..1; None where that was not asked.
-        proposed: Mean squared change over the foreground that the network proposed, on the scale 0..255; None where it
-            was not asked.
+        proposed: Mean squared change over the foreground that the network proposed, on the scale 0..255, as far as its
+            two looks agree; None where it was not asked.
         factor: How much of a proposal was made, before the strength.
     """
 

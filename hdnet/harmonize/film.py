@@ -29,6 +29,7 @@ from .works import prepare_work, work_statistics
 
 REACH = 0.6  # seconds on either side that are averaged
 ASKED = 0.4  # seconds between frames that the network sees: the error is that of every frame, within 0.1 dB
+COMPARED = 5  # of so many frames that are asked, one also gets a first look, which tells how far to trust the second
 PAIRS_KEPT = 16384  # of the edges of a shot
 
 Box = tuple[int, int, int, int]
@@ -178,7 +179,8 @@ class Shot(Generic[AnyFrame]):
         self.asked = -math.inf
         self.newest = -math.inf
         self.had_mask = False
-        self.proposals, self.mean_squares = 0, 0.0  # how many, and the sum of their sizes
+        self.looks = 0  # how often the network was asked
+        self.proposals, self.mean_squares = 0, 0.0  # how many were compared, and the sum of their sizes
         self.pairs: Tensor | None = None  # of colours on either side of the mask's edge
         self.compared = self.remade = 0  # frames compared with their background, and those that are its copy
 
@@ -255,9 +257,13 @@ class Shot(Generic[AnyFrame]):
         work = prepare_work(frames, 0, picture, mask, working_size(picture.shape[:2], self.film.resolution))
         if isinstance(work, str):
             return None
-        self.film.harmonizer.generate([work], brief=True)
+        harmonizer = self.film.harmonizer
+        compare = self.looks % COMPARED == 0 or not harmonizer.second_look
+        harmonizer.generate([work], brief=True, compare=compare)
         statistics = work_statistics(work)
-        self.proposals, self.mean_squares = self.proposals + 1, self.mean_squares + statistics.mean_square
+        if compare:
+            self.proposals, self.mean_squares = self.proposals + 1, self.mean_squares + work.size(statistics)
+        self.looks += 1
         return statistics
 
     def _action(self, now: float) -> Action:

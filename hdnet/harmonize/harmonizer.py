@@ -23,7 +23,7 @@ from .options import check_choice, check_resolution, check_strength
 from .proposals import proposals_of, settle
 from .resize import working_size
 from .scene_linear import harmonize_scene_linear, is_scene_linear
-from .second_look import second_look
+from .second_look import agreement, second_look
 from .works import Work, ask_about
 
 logger = logging.getLogger(__package__)
@@ -198,8 +198,14 @@ class Harmonizer:
                     self.generate([work])
             yield from some
 
-    def generate(self, works: list[Work], brief: bool = False) -> None:
-        """Fills in the targets of works of one shape; ``brief`` as of :meth:`propose`."""
+    def generate(self, works: list[Work], brief: bool = False, compare: bool = True) -> None:
+        """Fills in what works of one shape are to look like.
+
+        Args:
+            works: Of one shape.
+            brief: The second look alone is the answer, which errs nearly as little; for films, that average over time.
+            compare: Also finds out how much both looks agree on.
+        """
         pictures = torch.stack([work.source for work in works])
         foreground = torch.stack([work.foreground for work in works])[:, None]
         references = [work.reference for work in works if work.reference is not None]  # of all of them or of none
@@ -209,24 +215,31 @@ class Harmonizer:
             reference = torch.cat((torch.zeros_like(foreground), reference), -1)
             foreground = torch.cat((foreground, torch.zeros_like(foreground)), -1)
         inputs = [pictures * 2 - 1, foreground] if reference is None else [pictures * 2 - 1, foreground, reference]
-        for work, each in zip(works, self.propose(*inputs, brief=brief)):
-            work.target = (work.source + each[..., : work.source.shape[-1]]).clamp_(0, 1)
+        looks = self.propose(*inputs, brief=brief and not compare)
+        for number, work in enumerate(works):
+            said = looks[:, number, ..., : work.source.shape[-1]]
+            work.target = (work.source + (said[-1] if brief else said.mean(0))).clamp_(0, 1)
+            work.agreed = agreement(said, work.foreground)
 
     def propose(self, *inputs: Tensor, brief: bool = False) -> Tensor:
-        """How the network would change composites, after a second look or opinion where its weights ask for one.
+        """How the network would change composites: at first, and at a second look where its weights ask for one.
 
         Args:
             *inputs: As of :meth:`run_network`.
-            brief: The second look alone, which errs nearly as little; for films, that average over time.
+            brief: The last look alone.
 
         Returns:
-            ``[B, 3, H, W]``, differences of colours in 0..1, on the composites' device.
+            ``[looks, B, 3, H, W]``, differences of colours in 0..1, on the composites' device.
         """
-        scale = getattr(self.network, "second_look", None)
-        if not scale:
-            return self._change(*inputs)
-        second = second_look(partial(self._change, second=True), inputs, scale)
-        return second if brief else (self._change(*inputs) + second) / 2
+        if not self.second_look:
+            return self._change(*inputs)[None]
+        second = second_look(partial(self._change, second=True), inputs, self.second_look)
+        return second[None] if brief else torch.stack((self._change(*inputs), second))
+
+    @property
+    def second_look(self) -> float | None:
+        """How much larger composites are at the second look that the weights ask for; None where they ask for none."""
+        return getattr(self.network, "second_look", None)
 
     def _change(self, *inputs: Tensor, second: bool = False) -> Tensor:
         generated = self.run_network(*inputs, second=second)

@@ -25,7 +25,7 @@ class Proposal:
 
     Attributes:
         change: Its change of colours; None where there is nothing to do.
-        mean_square: Of the change over the foreground, on the scale 0..255.
+        mean_square: Of the change over the foreground, on the scale 0..255, as far as both looks agree on it.
         reason: A kind of :class:`.Decision`, where there is nothing to do.
     """
 
@@ -41,30 +41,34 @@ def proposals_of(works: Iterable[Work | str], consistency: str) -> Iterator[Prop
         works: With their targets, or why there is nothing to do.
         consistency: One of :data:`.harmonizer.CONSISTENCY` but ``"auto"``.
     """
-    reasons: deque[str] = deque()
+    seen: deque[str | float] = deque()  # why there is nothing to do, or how large a change is
 
     def statistics() -> Iterator[ColourStatistics | None]:
         for work in works:
-            reasons.append(work if isinstance(work, str) else "")
-            yield None if isinstance(work, str) else work_statistics(work)
+            if isinstance(work, str):
+                seen.append(work)
+                yield None
+            else:
+                change = work_statistics(work)
+                seen.append(work.size(change))
+                yield change
 
     found: Iterable[ColourStatistics | None] = statistics()
     shot = None
     if consistency != "per_frame":  # trusted as a whole, or its change would come and go
         found = list(found)
-        sizes = [each.mean_square for each in found if each is not None]
+        sizes = [each for each in seen if not isinstance(each, str)]
         shot = sum(sizes) / max(1, len(sizes))
     if consistency == "uniform":
         found = summed_statistics(found)
     elif consistency == "smooth":
         found = smooth_statistics(found)
     for each in found:
-        reason = reasons.popleft()
-        if each is None:
-            yield Proposal(reason=reason)
-        else:
-            size = each.mean_square if shot is None else shot
-            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), size)
+        size = seen.popleft()
+        if isinstance(size, str):
+            yield Proposal(reason=size)
+        elif each is not None:
+            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), size if shot is None else shot)
 
 
 def settle(

@@ -2,8 +2,9 @@
 
 A network's answer should not depend on which side is left, nor on a fourth of size more or less. Where it does, it
 errs, and the mean of both answers errs less. It errs less still where another network takes the second look, for two
-networks share fewer errors: that is a second opinion. Weights say whether they gain from it, for their rule of when to
-act (:mod:`..network.acting`) is calibrated with it.
+networks share fewer errors: that is a second opinion. And what both looks agree on tells how far off a composite is,
+for they seldom err alike. Weights say whether they gain from it, for their rule of when to act
+(:mod:`..network.acting`) is calibrated with it.
 """
 
 from __future__ import annotations
@@ -39,3 +40,19 @@ def second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scal
         seen = list(inputs)
     change = change_of(*(each.flip(-1) for each in seen)).flip(-1)
     return change if change.shape[-2:] == size else F.interpolate(change, size, mode="area")
+
+
+def agreement(looks: Tensor, foreground: Tensor) -> Tensor | None:
+    """How much both looks say alike of a composite: were their errors independent, the true change's mean square.
+
+    Args:
+        looks: ``[1 or 2, 3, H, W]``, changes.
+        foreground: ``[H, W]`` bool.
+
+    Returns:
+        The mean over the foreground of the product of both, without dimensions; None for one look.
+    """
+    if len(looks) == 1:
+        return None
+    shares = foreground / foreground.sum().clamp(min=1)
+    return (looks.prod(0).mean(0) * shares).sum()

@@ -30,6 +30,7 @@ class Work:
         reference: ``[h, w]`` bool, what may serve as reference; None for all that is not foreground.
         aside: ``[3, h, w]``, a picture to show beside the composite because all of that is foreground.
         target: ``[3, h, w]`` in 0..1, the generator's picture; it means something in the foreground only.
+        agreed: Of that change, what both looks agree on (:func:`.agreement`); None where there was one look.
     """
 
     source: Tensor
@@ -37,6 +38,11 @@ class Work:
     reference: Tensor | None = None
     aside: Tensor | None = None
     target: Tensor | None = None
+    agreed: Tensor | None = None
+
+    def size(self, change: ColourStatistics) -> float:
+        """How large the change is that a rule is to trust or not: a mean square on the scale 0..255."""
+        return change.mean_square if self.agreed is None else 255**2 * max(0.0, float(self.agreed))
 
 
 def ask_about(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:

@@ -16,7 +16,8 @@ class ActingRule:
     The rule is calibrated on composites whose truth is known, and kept with the weights.
 
     Attributes:
-        low: Mean squared proposed change over the foreground, on the scale 0..255, up to which a picture is left alone.
+        low: Mean squared proposed change over the foreground, on the scale 0..255 and as far as two looks agree on it
+            (:mod:`..harmonize.second_look`), up to which a picture is left alone.
         high: From here on the change is made in full.
         strength: What "in full" means, as a factor: networks that learnt by squared error propose too little.
 

@@ -16,10 +16,10 @@ from harmonize_composite.cli import main
 from harmonize_composite.hdnet import HDNet, HDNetConfig
 from harmonize_composite.hdnet.network.acting import ActingRule
 from harmonize_composite.training.data.photos import Photographs
-from harmonize_composite.training.evaluation.calibrate import _outcome, fit_rule
-from harmonize_composite.training.evaluation.evaluate import Case, Score, evaluate
+from harmonize_composite.training.evaluation.calibrate import Trial, _outcome, fit_rule
+from harmonize_composite.training.evaluation.evaluate import Case, evaluate
 from harmonize_composite.training.evaluation.in_use import KINDS, cases_in_use, random_region, without_traces
-from harmonize_composite.training.evaluation.metrics import Metrics, speckle
+from harmonize_composite.training.evaluation.metrics import speckle
 from harmonize_composite.training.evaluation.report import NETWORK, summarise
 from harmonize_composite.training.sample import Sample
 from harmonize_composite.weights import load_network, read_metadata, save_network
@@ -139,33 +139,36 @@ def test_share_of_the_change_and_strata_are_exact():
         assert group["worse_fraction"] == 0
 
 
-def scored(before, proposed, agreement):
-    after = before - 2 * agreement + proposed
-    metrics = {"composite": Metrics(0, 0, before, 0), NETWORK: Metrics(0, 0, after, 0)}
-    return Score("n", "s", 10, 10, 0.2, metrics, {NETWORK: agreement})
+def proposal(error, proposed, agreement, trusted=None):
+    return Trial(error, agreement, proposed, proposed if trusted is None else trusted)
 
 
 def test_the_outcome_of_a_rule_is_the_closed_form():
-    scores = [scored(900.0, 400.0, 500.0), scored(100.0, 50.0, -10.0)]
-    change, worse = _outcome(scores, ActingRule(100, 100, 1.25))
+    trials = [proposal(900.0, 400.0, 500.0), proposal(100.0, 50.0, -10.0)]
+    change, worse = _outcome(trials, ActingRule(100, 100, 1.25))
     assert change == pytest.approx((900 - 2 * 1.25 * 500 + 1.25**2 * 400 + 100) / 1000 - 1)
     assert worse == 0
-    assert _outcome(scores, ActingRule(0, 0, 1))[1] == 0.5
+    assert _outcome(trials, ActingRule(0, 0, 1))[1] == 0.5
+
+
+def test_a_rule_goes_by_what_both_looks_agree_on():
+    trials = [proposal(900.0, 400.0, 500.0, trusted=90.0), proposal(900.0, 400.0, 500.0, trusted=110.0)]
+    assert _outcome(trials, ActingRule(100, 100, 1.0))[0] == pytest.approx(-0.5 * (2 * 500 - 400) / 900)
 
 
 def test_the_fitted_rule_leaves_alone_what_is_made_worse_and_does_enough_of_the_rest():
     rng = np.random.default_rng(0)
-    good = [scored(1000.0, 150 + 100 * rng.random(), 300.0) for _ in range(80)]
-    bad = [scored(60.0, 20 + 20 * rng.random(), -5.0) for _ in range(40)]
+    good = [proposal(1000.0, 150 + 100 * rng.random(), 300.0) for _ in range(80)]
+    bad = [proposal(60.0, 20 + 20 * rng.random(), -5.0) for _ in range(40)]
     rule = fit_rule([good + bad])
     assert rule.factor(40) < 0.1 and rule.factor(200) > 1.2  # 300 / 200 would be the best
 
 
 def test_the_fitted_rule_keeps_its_hands_off_harmonious_pictures():
-    good = [scored(1000.0, 300.0 + 40 * number, 500.0) for number in range(20)]
+    good = [proposal(1000.0, 300.0 + 40 * number, 500.0) for number in range(20)]
     # 500 / 680 makes the most of these pictures; half of it loses little here and spares much there
     assert fit_rule([good]).factor(700) == pytest.approx(0.7)
-    assert fit_rule([good], idle=[700.0] * 10).factor(700) == pytest.approx(0.5)
+    assert fit_rule([good], idle=[proposal(0.0, 700.0, 0.0)] * 10).factor(700) == pytest.approx(0.5)
 
 
 def test_speckle_counts_dots_and_no_constant_offset():

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from harmonize_composite.hdnet import Harmonizer
-from harmonize_composite.hdnet.harmonize.second_look import ENLARGED
+from harmonize_composite.hdnet.harmonize.second_look import ENLARGED, agreement
+from harmonize_composite.hdnet.network.acting import ActingRule
 
 
 class Network(nn.Module):
@@ -84,19 +85,42 @@ def test_a_second_opinion_takes_the_second_look(brief):
     shown, inside = image.permute(0, 3, 1, 2) * 2 - 1, mask[:, None]
     network, other = Network(1.25, constant=0.1), Network(None, slope=0.2)
     network.second_opinion = other
-    change = Harmonizer(network).propose(shown, inside, brief=brief)
-    assert [tuple(seen[0].shape[-2:]) for seen in network.seen] == [] if brief else [(64, 96)]
+    looks = Harmonizer(network).propose(shown, inside, brief=brief)
+    assert [tuple(seen[0].shape[-2:]) for seen in network.seen] == ([] if brief else [(64, 96)])
     assert [tuple(seen[0].shape[-2:]) for seen in other.seen] == [(80, 120)]
-    mirrored = 0.2 * torch.linspace(1, -1, 96)
-    expected = mirrored if brief else (0.1 + mirrored) / 2
-    assert (change - expected).abs().max() < 5e-3
+    assert len(looks) == (1 if brief else 2)
+    assert (looks[-1] - 0.2 * torch.linspace(1, -1, 96)).abs().max() < 5e-3
+    assert brief or (looks[0] - 0.1).abs().max() < 1e-5
+
+
+def test_what_looks_agree_on_is_their_mean_product_over_the_foreground():
+    looks, foreground = torch.randn(2, 3, 30, 40), torch.rand(30, 40) > 0.7
+    first, second = (look[:, foreground].double() for look in looks)
+    assert float(agreement(looks, foreground)) == pytest.approx(float((first * second).mean()), rel=1e-4)
+    assert agreement(looks[:1], foreground) is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(first=st.floats(-0.2, 0.2), second=st.floats(-0.2, 0.2), low=st.floats(0, 400))
+def test_a_picture_is_changed_where_looks_agree_that_it_is_off(first, second, low):
+    image, mask = composite(64, 64)
+    image = torch.where(mask[..., None] > 0, image.flip(1).transpose(1, 2), image)  # nothing goes on across the edge
+    network = Network(1.25, constant=first)
+    network.second_opinion, network.acting = Network(None, constant=second), ActingRule(low, low, 1.0)
+    decisions = []
+    result = Harmonizer(network)(image, mask, decided=lambda _, decision: decisions.append(decision))
+    agreed = 255**2 * max(0.0, first * second)
+    assert decisions[0].proposed == pytest.approx(agreed, abs=0.02 * agreed + 1e-3)
+    assume(abs(agreed - low) > 0.05 * low + 1e-2)
+    change = (first + second) / 2 if agreed > low else 0.0
+    assert (result - image - change * mask[..., None]).abs().max() < 2e-3
 
 
 def test_a_film_is_looked_at_once_and_mirrored():
     image, mask = composite(64, 96)
     shown, inside = image.permute(0, 3, 1, 2) * 2 - 1, mask[:, None]
     network = Network(1.25, slope=0.2)
-    change = Harmonizer(network).propose(shown, inside, brief=True)
+    (change,) = Harmonizer(network).propose(shown, inside, brief=True)
     assert [tuple(seen[0].shape[-2:]) for seen in network.seen] == [(80, 120)]
     expected = 0.2 * torch.linspace(1, -1, 96).expand_as(change)
     assert (change - expected).abs().max() < 5e-3
