@@ -224,6 +224,8 @@ class Harmonizer:
     def propose(self, *inputs: Tensor, brief: bool = False) -> Tensor:
         """How the network would change composites: at first, and at a second look where its weights ask for one.
 
+        One that gets a second opinion also sees the mirror image itself.
+
         Args:
             *inputs: As of :meth:`run_network`.
             brief: The last look alone.
@@ -234,12 +236,22 @@ class Harmonizer:
         if not self.second_look:
             return self._change(*inputs)[None]
         second = second_look(partial(self._change, second=True), inputs, self.second_look)
-        return second[None] if brief else torch.stack((self._change(*inputs), second))
+        if brief:
+            return second[None]
+        first = self._change(*inputs)
+        if self.second_opinion is not None:
+            first = (first + second_look(self._change, inputs, 1.0)) / 2
+        return torch.stack((first, second))
 
     @property
     def second_look(self) -> float | None:
         """How much larger composites are at the second look that the weights ask for; None where they ask for none."""
         return getattr(self.network, "second_look", None)
+
+    @property
+    def second_opinion(self) -> nn.Module | None:
+        """The network that takes the second look, where that is not the first one."""
+        return getattr(self.network, "second_opinion", None)
 
     def _change(self, *inputs: Tensor, second: bool = False) -> Tensor:
         generated = self.run_network(*inputs, second=second)
@@ -256,8 +268,7 @@ class Harmonizer:
         Returns:
             ``[B, 3, H, W]``, finite.
         """
-        other = getattr(self.network, "second_opinion", None) if second else None
-        network = self.network if other is None else other
+        network = self.second_opinion if second and self.second_opinion is not None else self.network
         parameter = next(network.parameters(), inputs[0])
         generated = network(*(each.to(parameter.device, parameter.dtype) for each in inputs))
         if generated.isfinite().all():

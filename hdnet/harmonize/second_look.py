@@ -31,7 +31,7 @@ def second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scal
         ``[B, 3, H, W]``.
     """
     size = inputs[0].shape[-2:]
-    if size.numel() <= ENLARGED:
+    if scale > 1 and size.numel() <= ENLARGED:
         larger = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in size]
         composite, *masks = inputs
         masks = [F.interpolate(each.float(), larger, mode="nearest-exact") for each in masks]

@@ -83,10 +83,12 @@ def test_a_background_beside_the_composite_is_mirrored_with_it():
 def test_a_second_opinion_takes_the_second_look(brief):
     image, mask = composite(64, 96)
     shown, inside = image.permute(0, 3, 1, 2) * 2 - 1, mask[:, None]
-    network, other = Network(1.25, constant=0.1), Network(None, slope=0.2)
+    network, other = Network(1.25, constant=0.1, slope=0.3), Network(None, slope=0.2)
     network.second_opinion = other
     looks = Harmonizer(network).propose(shown, inside, brief=brief)
-    assert [tuple(seen[0].shape[-2:]) for seen in network.seen] == ([] if brief else [(64, 96)])
+    if not brief:
+        plain, mirrored = (seen[0] for seen in network.seen)
+        assert torch.equal(plain, shown) and torch.equal(mirrored, shown.flip(-1))
     assert [tuple(seen[0].shape[-2:]) for seen in other.seen] == [(80, 120)]
     assert len(looks) == (1 if brief else 2)
     assert (looks[-1] - 0.2 * torch.linspace(1, -1, 96)).abs().max() < 5e-3
