@@ -28,7 +28,9 @@ def batch():
 def network_of(preset):
     """The shipped weights with a semantic context, or random ones as a training begins with."""
     if preset == "hdnet-lite-semantic":
-        return load_network(preset, precision="float32").train().requires_grad_(True)
+        network = load_network(preset, precision="float32")
+        network.second_opinion = None  # which is not trained
+        return network.train().requires_grad_(True)
     torch.manual_seed(0)
     network = HDNet(HDNetConfig.preset(preset))
     near_identity_(network)
