@@ -118,10 +118,9 @@ class RegionAttention(nn.Module):
 
 def mean_colours(composite: Tensor, inside: Tensor, size: Sequence[int]) -> Tensor:
     """The mean colours of regions ``[B, R, H, W]`` of ``[B, 3, H, W]`` in cells of a grid: ``[B, R, h * w, 3]``."""
-    regions = inside.unsqueeze(2)
-    summed = F.interpolate((composite.unsqueeze(1) * regions).flatten(1, 2), size, mode="area")
+    summed = [F.interpolate(composite * region, size, mode="area") for region in inside.split(1, 1)]
     shares = F.interpolate(inside, size, mode="area").clamp(min=EMPTY)
-    return (summed.unflatten(1, (-1, 3)) / shares.unsqueeze(2)).flatten(3).mT
+    return (torch.stack(summed, 1) / shares.unsqueeze(2)).flatten(3).mT
 
 
 class Encoder(nn.Module):
