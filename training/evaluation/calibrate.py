@@ -22,7 +22,7 @@ from .report import NETWORK
 KINDS = ("camera", "pasted")
 # mean squared proposed change, 0..255
 LOWEST = (0, 5, 10, 20, 30, 45, 60, 80, 100, 130, 170, 220, 300, 400, 550, 750, 1000, 1400)
-RATIOS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)  # of the ramp's end to its beginning
+RATIOS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the ramp's end to its beginning
 STRENGTHS = tuple(np.arange(0.5, 3.01, 0.1).round(1))
 MOST_WORSE = 0.12  # share of the pictures that may be made worse; below the promise of 0.15, for other pictures differ
 COST = 3.0  # of each share beyond, in shares of the error
