@@ -26,8 +26,7 @@ RATIOS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the ramp's end to its beginn
 STRENGTHS = tuple(np.arange(0.5, 3.01, 0.1).round(1))
 MOST_WORSE = 0.12  # share of the pictures that may be made worse; below the promise of 0.15, for other pictures differ
 COST = 3.0  # of each share beyond, in shares of the error
-MOST_CHANGE = 35.0  # mean square, 0..255, by which harmonious pictures may be changed; the promise is 40
-COST_OF_CHANGE = 0.01  # of each unit beyond
+COST_OF_CHANGE = 1e-3  # of a mean square of 1, 0..255, on harmonious pictures
 
 
 def calibrate(
@@ -116,8 +115,7 @@ def fit_rule(groups: list[list[Trial]], idle: Sequence[Trial] = ()) -> ActingRul
 
     def cost(rule: ActingRule) -> float:
         changes, worse = zip(*(_outcome(group, rule) for group in groups))
-        harm = COST * max(0.0, np.mean(worse) - MOST_WORSE)
-        harm += COST_OF_CHANGE * max(0.0, _change(idle, rule) - MOST_CHANGE)
+        harm = COST * max(0.0, np.mean(worse) - MOST_WORSE) + COST_OF_CHANGE * _change(idle, rule)
         return float(np.mean(changes) + harm)
 
     rules = (ActingRule(low, low * ratio, strength) for low, ratio, strength in product(LOWEST, RATIOS, STRENGTHS))
