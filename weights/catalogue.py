@@ -59,8 +59,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite-semantic",
             file="hdnet_lite_semantic.safetensors",
-            size=8150694,
-            sha256="0fa1ac83d80be64aeeba66b72ec99c0b5fc55238e2022bea4215573a545d3e08",
+            size=19952628,
+            sha256="59cf8c3e31e09c423fd4a14eab15b079ee0ef1fa467a399a28994b779392793c",
             architecture="hdnet-lite",
             licence="MIT AND Apache-2.0",
             paper=PAPER,
