@@ -9,7 +9,7 @@ import torch
 import comfyui_stand_in  # noqa: E402
 from node_inputs import failing_above, picture, square
 
-LOOKS = 2  # that the shipped network takes at every image
+LOOKS = 3  # that the shipped networks take together at every image
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory."),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
@@ -58,13 +58,13 @@ def test_interruption_takes_effect_within_one_image(harmonize, pack, monkeypatch
     sizes = failing_above(pack, monkeypatch, 99, None)
 
     def interrupted():
-        if len(sizes) == 3:
+        if len(sizes) > LOOKS:
             raise comfyui_stand_in.Interrupted
 
     monkeypatch.setattr(pack["management"], "throw_exception_if_processing_interrupted", interrupted)
     with pytest.raises(comfyui_stand_in.Interrupted):
         harmonize(picture(batch=20), square(), batch_mode=mode)
-    assert sizes == [1, 1, 1]
+    assert set(sizes) == {1} and len(sizes) <= 2 * LOOKS
     monkeypatch.undo()
     harmonize(picture(), square())
 
