@@ -29,7 +29,7 @@ from .works import prepare_work, work_statistics
 
 REACH = 0.6  # seconds on either side that are averaged
 ASKED = 0.4  # seconds between frames that the network sees: the error is that of every frame, within 0.1 dB
-COMPARED = 5  # of so many frames that are asked, one also gets a first look, which tells how far to trust the second
+COMPARED = 10  # of so many frames that are asked, one also gets a first look, which tells how far to trust the second
 PAIRS_KEPT = 16384  # of the edges of a shot
 
 Box = tuple[int, int, int, int]
