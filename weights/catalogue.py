@@ -59,8 +59,8 @@ CATALOGUE = {
         Entry(
             name="hdnet-lite-semantic",
             file="hdnet_lite_semantic.safetensors",
-            size=19952628,
-            sha256="59cf8c3e31e09c423fd4a14eab15b079ee0ef1fa467a399a28994b779392793c",
+            size=19952844,
+            sha256="60af2f61d70d280b34b46bc564e9ae1ac1be4491491dca66ca4fde9fb3ae4fdf",
             architecture="hdnet-lite",
             licence="MIT AND Apache-2.0",
             paper=PAPER,
