@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..training.evaluation.metrics import to_8bit
+from ..training.evaluation.metrics import fmse, to_8bit
 from ..training.synthesis.camera import Camera
 
 EXAMPLES = Path(__file__).parents[1] / "example_workflows"
@@ -25,7 +25,7 @@ SIZE = (320, 372)  # of a panel
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Draws it and prints the foreground's mean squared error before and after."""
+    """Draws it and prints the foreground's error before and after."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", metavar="OUT.jpg", type=Path)
     out = parser.parse_args(arguments).out
@@ -38,23 +38,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def harmonized(camera: Camera) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """The demo composite with its foreground seen by a camera, and harmonized: uint8 `[H,W,3]`, and their errors."""
+    """The demo composite with its foreground seen by a camera, and harmonized: uint8 `[H,W,3]`, and their fMSE."""
     import torch
 
+    from ..files.pictures import read_mask, read_picture
     from ..hdnet import Harmonizer
     from ..weights import load_network
 
-    with Image.open(EXAMPLES / "harmonize_demo_composite.png") as picture:
-        real = np.asarray(picture.convert("RGB"), np.float32) / 255
-    with Image.open(EXAMPLES / "harmonize_demo_mask.png") as picture:
-        mask = np.asarray(picture.convert("L"), np.float32)[..., None] / 255
-    seen = camera(real.reshape(-1, 3)).clip(0, 1).reshape(real.shape)
-    before = real + (seen - real) * mask
-    images, masks = torch.from_numpy(before)[None], torch.from_numpy(mask[..., 0])[None]
-    after = Harmonizer(load_network())(images, masks)[0].numpy()
-    inside = mask[..., 0] > 0.5
-    dark, mended = (float(np.square(255 * (each - real)[inside]).mean()) for each in (before, after))
-    return to_8bit(before), to_8bit(after), (dark, mended)
+    real = read_picture(EXAMPLES / "harmonize_demo_composite.png")[0][0, ..., :3]
+    mask = read_mask(EXAMPLES / "harmonize_demo_mask.png")
+    seen = torch.from_numpy(camera(real.flatten(0, 1).numpy()).clip(0, 1)).view_as(real)
+    composite = torch.lerp(real, seen, mask[0, ..., None])
+    result = Harmonizer(load_network())(composite[None], mask)[0]
+    truth, before, after = (to_8bit(each.numpy()) for each in (real, composite, result))
+    inside = mask[0].numpy() > 0.5
+    return before, after, (fmse(before, truth, inside), fmse(after, truth, inside))
 
 
 def draw(panels: list[tuple[str, np.ndarray]]) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,9 +15,9 @@ def test_most_of_the_error_is_gone(name):
     assert after < before / 2
 
 
-def test_the_picture_is_the_one_that_is_shown(tmp_path):
-    before, after, _ = paste_picture.harmonized(paste_picture.CAMERAS["through haze"])
-    paste_picture.draw([("", before), ("", after)] * 2).save(tmp_path / "picture.jpg")
+def test_the_picture_that_is_shown_has_four_panels(tmp_path):
+    blank = np.zeros((512, 768, 3), np.uint8)
+    paste_picture.draw(4 * [("", blank)]).save(tmp_path / "picture.jpg")
     shown = Path(paste_picture.__file__).parents[1] / "web/before_and_after.jpg"
     assert shown.stat().st_size < 150_000
     assert Image.open(shown).size == Image.open(tmp_path / "picture.jpg").size
