@@ -38,14 +38,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def harmonized(camera: Camera) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-    """The demo composite with its foreground seen by a camera, and harmonized: uint8 `[H,W,3]`, and their fMSE."""
+    """The demo's truth with its foreground seen by a camera, and harmonized: uint8 `[H,W,3]`, and their fMSE."""
     import torch
 
     from ..files.pictures import read_mask, read_picture
     from ..hdnet import Harmonizer
     from ..weights import load_network
 
-    real = read_picture(EXAMPLES / "harmonize_demo_composite.png")[0][0, ..., :3]
+    real = read_picture(EXAMPLES / "harmonize_demo_truth.jpg")[0][0, ..., :3]
     mask = read_mask(EXAMPLES / "harmonize_demo_mask.png")
     seen = torch.from_numpy(camera(real.flatten(0, 1).numpy()).clip(0, 1)).view_as(real)
     composite = torch.lerp(real, seen, mask[0, ..., None])

@@ -21,13 +21,13 @@ def harmonize():
 
 
 def still():
-    """The demo picture and its mask at half size, the astronaut away from the left edge."""
+    """The demo's truth and its mask at half size, the astronaut away from the left edge."""
 
     def read(name, mode):
         picture = Image.open(EXAMPLES / name).convert(mode).resize((384, 256), Image.Resampling.BOX)
         return torch.from_numpy(np.array(picture)).float().div(255).roll(60, 1)
 
-    return read("harmonize_demo_composite.png", "RGB"), read("harmonize_demo_mask.png", "L")
+    return read("harmonize_demo_truth.jpg", "RGB"), read("harmonize_demo_mask.png", "L")
 
 
 @pytest.fixture(scope="module")
