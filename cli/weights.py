@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--count", type=int, default=176, help="composites of each kind (default: %(default)s)")
     calibrate.add_argument(
         "--second-look",
-        type=float,
+        type=_scale_or_never,
         metavar="SCALE",
         help="have the network judge the mirrored composite too, so many times as large, 1 to 2, and 0 for never: more "
         "time, fewer errors (default: what the weights say; 1.25 in those of the pack)",
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     combine.add_argument("output", metavar="OUT.safetensors", type=Path, help="the file to write; then calibrate it")
     combine.add_argument(
         "--second-look",
-        type=float,
+        type=_scale,
         default=1.25,
         metavar="SCALE",
         help="how much larger the mirror image is, 1 to 2 (default: %(default)s)",
@@ -107,11 +107,12 @@ def _inspect(args: argparse.Namespace) -> int:
     network, metadata = read_network(path), read_metadata(path)
     config = network.config
     print(printable(path))
-    other = network.second_opinion
-    network.second_opinion = None
-    for title, each in (("network", network), ("second opinion", other)):
-        if each is not None:
-            print(f"  {title:<15} HDNet, {sum(p.numel() for p in each.parameters()):,} parameters")
+    total, other = (
+        sum(p.numel() for p in each.parameters()) if each else 0 for each in (network, network.second_opinion)
+    )
+    print(f"  network         HDNet, {total - other:,} parameters")
+    if other:
+        print(f"  second opinion  HDNet, {other:,} parameters")
     print(f"  base channels   {config.base_channels}")
     print(f"  input channels  {config.in_channels}")
     print(f"  local dynamics  {config.local_dynamics or 'none'}, {config.neighbours} neighbour(s)")
@@ -146,12 +147,9 @@ def _export(args: argparse.Namespace) -> int:
 
 def _combine(args: argparse.Namespace) -> int:
     from ..weights.combine import combine
-    from ..weights.files import LARGEST_LOOK
     from ..weights.load import locate
 
     _check_extension(args.output, ".safetensors")
-    if not 1 <= args.second_look <= LARGEST_LOOK:
-        raise WeightsError(f"--second-look must be a scale in 1..{LARGEST_LOOK}, not {args.second_look:g}.")
     combine(locate(args.first), locate(args.second), args.output, args.second_look)
     print(f"Wrote {printable(args.output)}; 'harmonize weights calibrate' finds out when to trust it.")
     return 0
@@ -161,15 +159,27 @@ def _calibrate(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..training.evaluation.calibrate import calibrate
-    from ..weights.files import LARGEST_LOOK
 
     _check_extension(args.file, ".safetensors")
-    if args.second_look and not 1 <= args.second_look <= LARGEST_LOOK:
-        raise WeightsError(f"--second-look must be 0 or a scale in 1..{LARGEST_LOOK}, not {args.second_look:g}.")
     progress = partial(tqdm, unit="pair", disable=None)
     rule, said = calibrate(args.file, args.photos, args.count, progress, args.second_look)
     print(f"low {rule.low:g}, high {rule.high:g}, strength {rule.strength:g}: {said}")
     return 0
+
+
+def _scale(text: str) -> float:
+    """An argument's type: the scale of a second look."""
+    from ..weights.files import second_look_scale
+
+    try:
+        return second_look_scale(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _scale_or_never(text: str) -> float:
+    """An argument's type: the same, or 0."""
+    return 0.0 if text == "0" else _scale(text)
 
 
 def _check_extension(path: Path, extension: str) -> None:

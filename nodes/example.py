@@ -37,10 +37,10 @@ class HDNetExample(io.ComfyNode):
                     "example",
                     options=list(EXAMPLES),
                     default="composite",
-                    tooltip="composite: an astronaut pasted in front of a launch pad, too dark and hazy. inpainted: the "
-                    "same scene as it comes out of a VAE, and its original. film: 24 frames with noise and unsteady "
-                    "light. guide: the scene in another light, soft and noisy. two objects: two astronauts, each "
-                    "with its mask.",
+                    tooltip="composite: an astronaut pasted in front of a launch pad, too dark and hazy. inpainted: "
+                    "the same scene as it comes out of a VAE, and its original. film: 24 frames with noise and "
+                    "unsteady light. guide: the scene in another light, soft and noisy. two objects: two astronauts, "
+                    "each with its mask.",
                 ),
             ],
             outputs=[

@@ -6,7 +6,7 @@ import comfy.model_management
 import comfy.model_patcher
 from comfy_api.latest import io
 
-from ..hdnet.harmonize.second_look import ENLARGED
+from ..hdnet.harmonize.second_look import enlargement
 from ..hdnet.network.precision import PRECISIONS, choose_dtype
 from ..weights import load_network
 from ..weights.catalogue import DEFAULT
@@ -32,8 +32,7 @@ def judged_pixels(height: int, width: int, resolution: str) -> int:
 def load_onto_device(patcher: comfy.model_patcher.ModelPatcher, pixels: int) -> None:
     """Has ComfyUI make room for the network and its activations on so many pixels."""
     network = patcher.model
-    if network.second_look and pixels <= ENLARGED:
-        pixels = int(pixels * network.second_look**2)
+    pixels = int(pixels * enlargement(pixels, network.second_look or 1.0) ** 2)
     needed = BYTES_PER_PIXEL * pixels * network.config.base_channels // 8
     comfy.model_management.load_models_gpu([patcher], memory_required=needed, force_full_load=True)
 

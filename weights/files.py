@@ -124,17 +124,21 @@ def read_network(path: str | Path) -> HDNet:
         except ValueError as error:
             raise WeightsError(f"{path}: its metadata holds a rule that cannot be used. {error}") from error
     if text := metadata.get("second_look"):
-        network.second_look = _scale(text, path)
+        try:
+            network.second_look = second_look_scale(text)
+        except ValueError as error:
+            raise WeightsError(f"{path}: its metadata holds a second look that cannot be taken. {error}") from error
     return network
 
 
-def _scale(text: str, path: str | Path) -> float:
+def second_look_scale(text: str) -> float:
+    """Reads how much larger a second look is; ValueError where that is no number in 1..2."""
     try:
         scale = float(text)
     except ValueError:
         scale = math.nan
     if not 1 <= scale <= LARGEST_LOOK:
-        raise WeightsError(f"{path}: its metadata holds a second look that is no scale in 1..{LARGEST_LOOK}: {text!r}.")
+        raise ValueError(f"A second look is taken at a scale in 1..{LARGEST_LOOK}, not {text!r}.")
     return scale
 
 

@@ -31,7 +31,8 @@ def second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scal
         ``[B, 3, H, W]``.
     """
     size = inputs[0].shape[-2:]
-    if scale > 1 and size.numel() <= ENLARGED:
+    scale = enlargement(size.numel(), scale)
+    if scale > 1:
         larger = [max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in size]
         composite, *masks = inputs
         masks = [F.interpolate(each.float(), larger, mode="nearest-exact") for each in masks]
@@ -40,6 +41,11 @@ def second_look(change_of: Callable[..., Tensor], inputs: Sequence[Tensor], scal
         seen = list(inputs)
     change = change_of(*(each.flip(-1) for each in seen)).flip(-1)
     return change if change.shape[-2:] == size else F.interpolate(change, size, mode="area")
+
+
+def enlargement(pixels: int, scale: float) -> float:
+    """How much larger the mirror image of a composite of so many pixels is, of which ``scale`` is asked for."""
+    return scale if pixels <= ENLARGED else 1.0
 
 
 def agreement(looks: Tensor, foreground: Tensor) -> Tensor | None:

@@ -256,5 +256,8 @@ def test_a_second_look_is_written_with_the_rule_that_counts_on_it(photographs, t
     assert main([*calibrate, "--second-look", "0"]) == 0
     assert capsys.readouterr().out != looked_twice
     assert load_network(path).second_look is None and read_metadata(path)["title"] == "mine"
-    assert main([*calibrate, "--second-look", "3"]) == 2
-    assert "0 or a scale in 1..2, not 3" in capsys.readouterr().err
+    for scale in ("3", "much"):
+        with pytest.raises(SystemExit):
+            main([*calibrate, "--second-look", scale])
+    said = capsys.readouterr().err
+    assert "a scale in 1..2, not '3'" in said and "a scale in 1..2, not 'much'" in said

@@ -55,11 +55,13 @@ def test_what_does_not_go_together_is_said(files, capsys):
     a_file(second, 1, neighbours=3)
     for arguments, words in (
         ([first, second, both], f"{second}: its neighbours differ from those of {first}"),
-        ([first, first, both, "--second-look", "3"], "a scale in 1..2, not 3"),
         ([first, first, both + ".pth"], "must end in .safetensors"),
     ):
         assert main(["weights", "combine", *arguments]) == 2
         assert words in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["weights", "combine", first, first, both, "--second-look", "3"])
+    assert "a scale in 1..2, not '3'" in capsys.readouterr().err
     assert main(["weights", "combine", first, first, both]) == 0
     assert main(["weights", "combine", first, both, both]) == 2
     assert "have a second opinion already" in capsys.readouterr().err

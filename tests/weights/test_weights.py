@@ -227,8 +227,8 @@ def altered(path, change):
         (lambda t, m: t.clear(), ["no HDNet in this file"]),
         (lambda t, m: m.update(neighbours="10"), ["neighbours must be 1 to 9, not 10"]),
         (lambda t, m: m.update(neighbours="many"), ["'many'", "neighbours"]),
-        (lambda t, m: m.update(second_look="2.5"), ["second look that is no scale in 1..2: '2.5'"]),
-        (lambda t, m: m.update(second_look="yes"), ["second look that is no scale in 1..2: 'yes'"]),
+        (lambda t, m: m.update(second_look="2.5"), ["a scale in 1..2, not '2.5'"]),
+        (lambda t, m: m.update(second_look="yes"), ["a scale in 1..2, not 'yes'"]),
         (lambda t, m: m.update(local_dynamics="none"), ["local_dynamics must be one of"]),
     ],
 )
