@@ -89,8 +89,8 @@ class Harmonizer:
                 strength (:mod:`.drift`), and with ``foreground="auto"`` nothing else is changed.
             reference_mask: ``[B, H, W]`` in 0..1, 1 = this part may serve as reference; default: all that is
                 not foreground.
-            resolution: The network works on about this squared number of pixels, 64 to 4096; ``"native"``
-                runs it at the full size.
+            resolution: The network works on about this squared number of pixels, 64 to 4096, of the image or of a small
+                foreground's surroundings (:mod:`.closer`); ``"native"`` runs it at the full size.
             strength: 0 returns the (pasted) image, 1 makes the change, 2 twice the change.
             feather: Softens the mask's edge by this many pixels to either side, 0 to 1024.
             consistency: ``"per_frame"`` treats every image by itself; ``"uniform"`` fits one change to all of
@@ -162,6 +162,9 @@ class Harmonizer:
         if consistency == "auto":
             shot = frames.background if len(frames.image) == 1 and frames.background is not None else frames.image
             consistency = "smooth" if looks_like_film(shot, frames.mask) else "per_frame"
+        # a small foreground is looked at from nearer, unless what lies far from it counts or the view would jump
+        closer = consistency == "per_frame" and frames.reference is None
+        reach = max(0, blend_grow) + round(blend_feather) if closer else None
         edits: list[Edit] = []
         if consistency != "per_frame":  # a shot is judged as one, before anything is changed
             edits = judge_shot(frames, out, foreground, lambda: progress and progress(0, count))
@@ -169,7 +172,7 @@ class Harmonizer:
         def ask(index: int) -> Work | str:
             if consistency == "per_frame":
                 edits.append(judge(frames, index, out[index], foreground))
-            return ask_about(frames, index, out[index], edits[index], working)
+            return ask_about(frames, index, out[index], edits[index], working, reach)
 
         asked = map(ask, range(count))
         done = self._run(asked, working)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .closer import Box
 from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, fit_colour_change
 from .consistency import smooth_statistics, summed_statistics
 from .decision import Decision
@@ -27,11 +28,13 @@ class Proposal:
         change: Its change of colours; None where there is nothing to do.
         mean_square: Of the change over the foreground, on the scale 0..255, as far as both looks agree on it.
         reason: A kind of :class:`.Decision`, where there is nothing to do.
+        part: Of the frame, what the network was shown; None for all of it.
     """
 
     change: ColourChange | None = None
     mean_square: float | None = None
     reason: str = ""
+    part: Box | None = None
 
 
 def proposals_of(works: Iterable[Work | str], consistency: str) -> Iterator[Proposal]:
@@ -41,7 +44,7 @@ def proposals_of(works: Iterable[Work | str], consistency: str) -> Iterator[Prop
         works: With their targets, or why there is nothing to do.
         consistency: One of :data:`.harmonizer.CONSISTENCY` but ``"auto"``.
     """
-    seen: deque[str | float] = deque()  # why there is nothing to do, or how large a change is
+    seen: deque[str | tuple[float, Box | None]] = deque()  # why there is nothing to do, or how large a change of what
 
     def statistics() -> Iterator[ColourStatistics | None]:
         for work in works:
@@ -50,25 +53,27 @@ def proposals_of(works: Iterable[Work | str], consistency: str) -> Iterator[Prop
                 yield None
             else:
                 change = work_statistics(work)
-                seen.append(work.size(change))
+                seen.append((work.size(change), work.part))
                 yield change
 
     found: Iterable[ColourStatistics | None] = statistics()
     shot = None
     if consistency != "per_frame":  # trusted as a whole, or its change would come and go
         found = list(found)
-        sizes = [each for each in seen if not isinstance(each, str)]
+        sizes = [each[0] for each in seen if not isinstance(each, str)]
         shot = sum(sizes) / max(1, len(sizes))
     if consistency == "uniform":
         found = summed_statistics(found)
     elif consistency == "smooth":
         found = smooth_statistics(found)
     for each in found:
-        size = seen.popleft()
-        if isinstance(size, str):
-            yield Proposal(reason=size)
+        known = seen.popleft()
+        if isinstance(known, str):
+            yield Proposal(reason=known)
         elif each is not None:
-            yield Proposal(fit_colour_change(each, local=consistency != "uniform"), size if shot is None else shot)
+            size, part = known
+            change = fit_colour_change(each, local=consistency != "uniform")
+            yield Proposal(change, size if shot is None else shot, part=part)
 
 
 def settle(
@@ -104,8 +109,11 @@ def settle(
         if rest:
             total = change.scaled(rest) if total is None else total.plus(change.scaled(rest))
     if total is not None:
-        weight = mask if strength == 1 else mask * strength
-        _apply_change(total.without_colour() if _is_grey(picture) else total, picture, weight, parts, ceiling)
+        total = total.without_colour() if _is_grey(picture) else total
+        if proposal.part is not None:  # places of the change are those of the part
+            top, bottom, left, right = proposal.part
+            picture, mask = picture[top:bottom, left:right], mask[top:bottom, left:right]
+        _apply_change(total, picture, mask if strength == 1 else mask * strength, parts, ceiling)
     return Decision(_kind(edit, proposal, factor), correlation, proposal.mean_square, factor)
 
 

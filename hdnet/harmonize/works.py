@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .closer import Box, part_to_judge
 from .colour_transfer import ColourStatistics, colour_statistics
 from .edits import Edit
 from .inputs import Frames
@@ -31,6 +33,7 @@ class Work:
         aside: ``[3, h, w]``, a picture to show beside the composite because all of that is foreground.
         target: ``[3, h, w]`` in 0..1, the generator's picture; it means something in the foreground only.
         agreed: Of that change, what both looks agree on (:func:`.agreement`); None where there was one look.
+        part: Of the frame, what the composite shows; None for all of it.
     """
 
     source: Tensor
@@ -39,18 +42,40 @@ class Work:
     aside: Tensor | None = None
     target: Tensor | None = None
     agreed: Tensor | None = None
+    part: Box | None = None
 
     def size(self, change: ColourStatistics) -> float:
         """How large the change is that a rule is to trust or not: a mean square on the scale 0..255."""
         return change.mean_square if self.agreed is None else 255**2 * max(0.0, float(self.agreed))
 
 
-def ask_about(frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int]) -> Work | str:
-    """What the network is to look at, or the kind of :class:`.Decision` where it need not."""
+def ask_about(
+    frames: Frames, index: int, picture: Tensor, edit: Edit, working: tuple[int, int], reach: int | None
+) -> Work | str:
+    """What the network is to look at, or the kind of :class:`.Decision` where it need not.
+
+    Args:
+        frames: Of which it is one.
+        index: Its number.
+        picture: ``[H, W, 3 or 4]``, the frame.
+        edit: What is known of it.
+        working: The size at which the network sees it.
+        reach: How far beyond the mask it may be changed, in pixels; None where all of it must be shown.
+    """
     mask = frames.mask_of(index)
     if edit.share == 1 and bounding_box(mask) is not None:
         return "known" if edit.known else "edited"
-    return prepare_work(frames, index, picture, mask, working)
+    part = None
+    if reach is not None and picture[..., 0].numel() > working[0] * working[1] and (box := bounding_box(mask)):
+        top, bottom, left, right = box
+        part = part_to_judge((top - reach, bottom + reach, left - reach, right + reach), mask.shape, working)
+    if part is None:
+        return prepare_work(frames, index, picture, mask, working)
+    here = np.s_[part[0] : part[1], part[2] : part[3]]
+    work = prepare_work(frames, index, picture[here], mask[here], working)
+    if isinstance(work, Work):
+        work.part = part
+    return work
 
 
 def prepare_work(frames: Frames, index: int, composite: Tensor, mask: Tensor, size: tuple[int, int]) -> Work | str:
