@@ -41,7 +41,7 @@ WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
 
 @pytest.fixture(scope="module")
 def the_hub():
-    with hub("harmonize-composite/hdnet-lite", {"model.safetensors": WEIGHTS.read_bytes()}) as server:
+    with hub("harmonize-composite/hdnet-lite-semantic", {"model.safetensors": WEIGHTS.read_bytes()}) as server:
         yield server
 
 
@@ -310,13 +310,13 @@ def test_models_in_other_folders_are_listed(definitions):
 
 def test_a_model_from_the_hub_is_downloaded_once(server, the_hub):
     def use(strength):
-        source = {"model_name": "hdnet-lite-semantic", "hub": "harmonize-composite/hdnet-lite"}
+        source = {"model_name": "hdnet-lite-semantic", "hub": "harmonize-composite/hdnet-lite-semantic"}
         return server.run(
             prompt(extra={"4": {"class_type": "HDNetLoadModel", "inputs": source}}, model=["4", 0], strength=strength)
         )
 
     assert use(0.31)["error"] is None
-    file = server.base / "elsewhere" / "harmonize-composite--hdnet-lite" / "model.safetensors"
+    file = server.base / "elsewhere" / "harmonize-composite--hdnet-lite-semantic" / "model.safetensors"
     assert file.read_bytes() == WEIGHTS.read_bytes()
     assert [each.name for each in file.parent.iterdir()] == ["model.safetensors"]
     server.post("/free", {"unload_models": True, "free_memory": True})
