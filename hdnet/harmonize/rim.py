@@ -68,11 +68,13 @@ def _eroded(inside: Tensor, step: int) -> Tensor:
 
 def _neighbourhoods(picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Colours ``[9, n, 3]`` of pixels and their neighbours, the pixel itself in the middle."""
-    width = picture.shape[1]
+    width = picture.stride(0) // picture.stride(1)  # of the picture that this may be a part of
     shifts = [down * width + across for down in (-1, 0, 1) for across in (-1, 0, 1)]
     numbers = rows * width + columns + torch.tensor(shifts, device=rows.device)[:, None]
-    # faster than indexing with rows and columns
-    return picture.flatten(0, 1).index_select(0, numbers.flatten()).unflatten(0, (9, -1))[..., :3]
+    # faster than indexing with rows and columns, and a part is not copied
+    size = (len(picture) - 1) * width + picture.shape[1], picture.shape[2]
+    pixels = picture.as_strided(size, picture.stride()[1:])
+    return pixels.index_select(0, numbers.flatten()).unflatten(0, (9, -1))[..., :3]
 
 
 def _median_of_nine(values: Tensor) -> Tensor:

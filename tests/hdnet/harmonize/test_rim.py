@@ -88,3 +88,18 @@ def test_the_median_is_numpys():
 
     values = torch.rand(9, 1000, 3, generator=torch.Generator().manual_seed(0))
     np.testing.assert_array_equal(_median_of_nine(values).numpy(), np.median(values.numpy(), 0))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_part_of_a_picture_is_treated_as_a_picture(channels):
+    torch.manual_seed(0)
+    mask, here = disc(60, 70), np.s_[7:67, 20:90]
+    whole = torch.rand(90, 110, channels)
+    changed = torch.where(torch.rand(90, 110, 1) < 0.05, 1 - whole, whole)
+    wanted = restrained(whole[here].clone(), changed[here].clone(), mask)
+    rim = Rim(whole[here], mask, (0, 60, 0, 70))
+    result = changed.clone()
+    rim.restrain(result[here], LIMIT)
+    assert not torch.equal(wanted, changed[here]) and torch.equal(result[here], wanted)
+    result[here] = changed[here]
+    assert torch.equal(result, changed)
