@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .masks import Box
+
 MARGIN = 2.0  # to every side of the foreground, in units of its longer side
 WHOLE = 0.95  # of a picture's sides; from here on all of it is shown
-
-Box = tuple[int, int, int, int]
-"""``(top, bottom, left, right)`` in pixels, ends excluded."""
 
 
 def part_to_judge(foreground: Box, size: Sequence[int], working: Sequence[int]) -> Box | None:

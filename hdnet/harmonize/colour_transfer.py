@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .masks import bounding_box
+from .masks import Box, bounding_box
 from .rim import Rim
 
 CELL = 4  # pixels of the working resolution along a side of a grid cell
@@ -168,7 +168,7 @@ def apply_colour_change(
     change: ColourChange,
     picture: Tensor,
     weight: Tensor,
-    box: tuple[int, int, int, int],
+    box: Box,
     ceiling: float = 1.0,
 ) -> None:
     """Changes the colours of a picture in place, inside a box.

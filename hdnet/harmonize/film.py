@@ -23,6 +23,7 @@ from .drift import find_drift
 from .edits import edit_of, trust_in
 from .harmonizer import Harmonizer, check_options
 from .inputs import Frames
+from .masks import Box
 from .resize import working_size
 from .seam import fit_seam, seam_pairs
 from .works import prepare_work, work_statistics
@@ -31,8 +32,6 @@ REACH = 0.6  # seconds on either side that are averaged
 ASKED = 0.4  # seconds between frames that the network sees: the error is that of every frame, within 0.1 dB
 COMPARED = 10  # of so many frames that are asked, one also gets a first look, which tells how far to trust the second
 PAIRS_KEPT = 16384  # of the edges of a shot
-
-Box = tuple[int, int, int, int]
 
 
 class FilmFrame(TimedFrame, Protocol):

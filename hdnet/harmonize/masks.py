@@ -15,6 +15,9 @@ MAX_GROWTH = 256
 SQUARES = math.sqrt(2) - 1  # share of squares among crosses that makes an octagon regular
 CELLS = 16  # in the reach of a feather; a Gaussian is smooth at an eighth of its standard deviation
 
+Box = tuple[int, int, int, int]
+"""``(top, bottom, left, right)`` in pixels, ends excluded."""
+
 
 def fit_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes masks, bilinear, to an image's size.
@@ -147,8 +150,8 @@ def _filtered(values: Tensor, weights: list[float], axis: int) -> Tensor:
     return result
 
 
-def bounding_box(mask: Tensor) -> tuple[int, int, int, int] | None:
-    """``(top, bottom, left, right)`` of what is above 0 in ``[H, W]``, ends excluded; None if nothing is."""
+def bounding_box(mask: Tensor) -> Box | None:
+    """The box of what is above 0 in ``[H, W]``; None if nothing is."""
     rows = (mask.amax(1) != 0).tolist()
     if True not in rows:
         return None

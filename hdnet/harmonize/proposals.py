@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .closer import Box
 from .colour_transfer import ColourChange, ColourStatistics, apply_colour_change, fit_colour_change
 from .consistency import smooth_statistics, summed_statistics
 from .decision import Decision
 from .edits import Edit
-from .masks import bounding_box
+from .masks import Box, bounding_box
 from .oklab import keep_parts
 from .works import Work, work_statistics
 

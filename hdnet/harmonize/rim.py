@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .masks import Box
+
 STEPS = (1, 3, 6)  # pixels: together they reach 10 from the edge, and squares of 3, 7 and 13 leave no gap
 PLATEAU = 0.98  # of the largest weight; from here on a pixel is inside
 CHUNK = 1 << 16  # pixels at a time
@@ -25,7 +27,7 @@ class Rim:
         box: ``(top, bottom, left, right)`` of what will be changed.
     """
 
-    def __init__(self, picture: Tensor, weight: Tensor, box: tuple[int, int, int, int]) -> None:
+    def __init__(self, picture: Tensor, weight: Tensor, box: Box) -> None:
         top, bottom, left, right = box
         part = weight[top:bottom, left:right]
         self.most = float(part.amax())

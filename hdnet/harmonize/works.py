@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .closer import Box, part_to_judge
+from .closer import part_to_judge
 from .colour_transfer import ColourStatistics, colour_statistics
 from .edits import Edit
 from .inputs import Frames
-from .masks import bounding_box
+from .masks import Box, bounding_box
 from .resize import shrink, shrink_separately, working_size
 
 logger = logging.getLogger(__package__)
