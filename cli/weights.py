@@ -179,7 +179,11 @@ def _scale(text: str) -> float:
 
 def _scale_or_never(text: str) -> float:
     """An argument's type: the same, or 0."""
-    return 0.0 if text == "0" else _scale(text)
+    try:
+        never = float(text) == 0
+    except ValueError:
+        never = False
+    return 0.0 if never else _scale(text)
 
 
 def _check_extension(path: Path, extension: str) -> None:

@@ -254,7 +254,10 @@ def test_a_second_look_is_written_with_the_rule_that_counts_on_it(photographs, t
     assert main(calibrate) == 0
     assert capsys.readouterr().out == looked_twice and load_network(path).second_look == 1.25
     assert main([*calibrate, "--second-look", "0"]) == 0
-    assert capsys.readouterr().out != looked_twice
+    never = capsys.readouterr().out
+    assert never != looked_twice
+    assert main([*calibrate, "--second-look", "0.0"]) == 0
+    assert capsys.readouterr().out == never
     assert load_network(path).second_look is None and read_metadata(path)["title"] == "mine"
     for scale in ("3", "much"):
         with pytest.raises(SystemExit):
